@@ -1,0 +1,1 @@
+"""The hub's services: each a small server beside the hub."""
