@@ -1,0 +1,127 @@
+"""What a user asked for, held against what they may have.
+
+The form, REST, named servers and saved options all come through `choose`; a remembered choice that is
+gone falls to an allowed one through `remembered`, which never raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from scalablehub.decisions.deciding import (
+    Choice,
+    Decision,
+    ImageChoice,
+    InterfaceChoice,
+    SizeChoice,
+    State,
+)
+from scalablehub.errors import PublicError, shown
+
+KINDS = ("size", "image", "interface")
+
+_SomeChoice = TypeVar("_SomeChoice", bound=Choice)
+
+
+class Refusal(PublicError):
+    """The user asked for what they may not have, or for what is not there."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A size, an image and an interface that this user may have together."""
+
+    size: SizeChoice
+    image: ImageChoice
+    interface: InterfaceChoice
+
+    def as_options(self) -> dict[str, str]:
+        """Return the user options that stand for this selection."""
+        return {"size": self.size.name, "image": self.image.name, "interface": self.interface.name}
+
+
+def choose(decision: Decision, options: object) -> Selection:
+    """Return what the options select; what they leave out is the first that is open.
+
+    Args:
+        decision: what the user may have.
+        options: what was sent: a mapping of ``size``, ``image`` and ``interface`` to names.
+
+    Raises:
+        Refusal: the options are malformed, unknown, or not this user's to choose.
+    """
+    if not isinstance(options, Mapping):
+        raise Refusal(
+            "options-malformed",
+            f"The choice of a server must be an object with {_listed(KINDS)}, not {shown(options)}.",
+        )
+    for key in options:
+        if key not in KINDS:
+            raise Refusal(
+                "option-unknown", f"{shown(key)} is not a choice of this hub; choose {_listed(KINDS)}."
+            )
+    image = _pick("image", decision.images, options)
+    fitting = [choice for choice in decision.interfaces if choice.name in image.interfaces]
+    if (name := options.get("interface")) is not None and name in {
+        choice.name for choice in decision.interfaces if choice not in fitting
+    }:
+        raise Refusal(
+            "interface-not-in-image",
+            f"{image.display_name} has no {name}; choose one of {_listed(c.name for c in fitting)}.",
+        )
+    return Selection(
+        size=_pick("size", decision.sizes, options),
+        image=image,
+        interface=_pick("interface", fitting, options),
+    )
+
+
+def remembered(decision: Decision, options: object) -> tuple[Selection | None, list[str]]:
+    """Return the selection that comes nearest to earlier options, with a note for each that had to change.
+
+    The selection is None only if the user may start nothing at all.
+    """
+    kept: dict[str, Any] = {}
+    notes: list[str] = []
+    earlier = options if isinstance(options, Mapping) else {}
+    for kind in ("image", "size", "interface"):
+        if kind not in earlier:
+            continue
+        try:
+            choose(decision, {**kept, kind: earlier[kind]})
+        except Refusal as refusal:
+            notes.append(f"Your last choice has changed: {refusal.message}")
+        else:
+            kept[kind] = earlier[kind]
+    try:
+        return choose(decision, kept), notes
+    except Refusal as refusal:
+        return None, [refusal.message]
+
+
+def _pick(kind: str, choices: Sequence[_SomeChoice], options: Mapping[str, Any]) -> _SomeChoice:
+    open_names = [choice.name for choice in choices if choice.is_open]
+    if options.get(kind) is None:
+        for choice in choices:
+            if choice.is_open:
+                return choice
+        raise Refusal(
+            f"{kind}-none", f"There is no {kind} that you may choose on this hub; ask its admin.", 403
+        )
+    name = options[kind]
+    if not isinstance(name, str):
+        raise Refusal(f"{kind}-malformed", f"The {kind} must be a name, not {shown(name)}.")
+    for choice in choices:
+        if choice.name == name and choice.is_open:
+            return choice
+        if choice.name == name and choice.state is State.LOCKED:
+            raise Refusal(f"{kind}-locked", f"{choice.display_name} cannot be chosen: {choice.why}", 403)
+    remedy = f"choose one of {_listed(open_names)}" if open_names else "ask the hub's admin"
+    raise Refusal(f"{kind}-unknown", f"There is no {kind} {shown(name)} for you; {remedy}.")
+
+
+def _listed(names: Any) -> str:
+    *most, last = names or ["nothing"]
+    return f"{', '.join(most)} or {last}" if most else str(last)

@@ -1,0 +1,36 @@
+"""What an admin writes: one description of the hub, validated once.
+
+Nothing here imports JupyterHub or Kubernetes: plain functions on plain models.
+"""
+
+from scalablehub.description.checking import check_references
+from scalablehub.description.loading import DescriptionError, Problem, canonical_json, load_description
+from scalablehub.description.models import (
+    THIS_MACHINE,
+    Bucket,
+    Dask,
+    Description,
+    Image,
+    Interface,
+    NodePool,
+    Size,
+)
+from scalablehub.description.resolving import Capacity, resolve
+
+__all__ = [
+    "THIS_MACHINE",
+    "Bucket",
+    "Capacity",
+    "Dask",
+    "Description",
+    "DescriptionError",
+    "Image",
+    "Interface",
+    "NodePool",
+    "Problem",
+    "Size",
+    "canonical_json",
+    "check_references",
+    "load_description",
+    "resolve",
+]

@@ -1,0 +1,81 @@
+"""What no single entry can know: whether the parts of a description fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+
+from scalablehub.description.models import Description, NodePool, Size
+from scalablehub.description.units import format_bytes, format_cores
+
+
+def check_references(description: Description) -> Iterator[tuple[str, str]]:
+    """Yield (place, sentence) for each name that is not there and each size that no node can hold."""
+    for name, size in description.sizes.items():
+        pool = description.nodes.get(size.node)
+        if pool is None:
+            yield f"sizes.{name}.node", _absent(size.node, "nodes", description.nodes)
+        elif size.share is None:
+            yield from _overflow(name, size, pool)
+    for name, image in description.images.items():
+        for interface in image.interfaces or ():
+            if interface not in description.interfaces:
+                yield (
+                    f"images.{name}.interfaces",
+                    _absent(interface, "interfaces", description.interfaces),
+                )
+    if description.dask is not None:
+        for worker in description.dask.workers or ():
+            if worker not in description.sizes:
+                yield "dask.workers", _absent(worker, "sizes", description.sizes)
+    variables: dict[str, str] = {}
+    for name, bucket in description.buckets.items():
+        if bucket.variable is None:
+            continue
+        if bucket.variable in variables:
+            yield (
+                f"buckets.{name}.variable",
+                f"'{bucket.variable}' is that of bucket '{variables[bucket.variable]}'; choose another",
+            )
+        variables[bucket.variable] = name
+
+
+def share_of(pool: NodePool, share: str) -> tuple[float, int]:
+    """Return (cores, bytes) of a share of one node of the pool, after what the system takes.
+
+    Cores are rounded down to thousandths, memory to whole MiB, so that the shares of a node always fit it.
+    """
+    cores, memory = _usable(pool)
+    fraction = Fraction(share)
+    mebibytes = int(Fraction(memory, 2**20) * fraction)
+    return int(Fraction(cores).limit_denominator(1000) * fraction * 1000) / 1000, mebibytes * 2**20
+
+
+def _usable(pool: NodePool) -> tuple[float, int]:
+    return (
+        max((pool.cores or 0) - pool.reserved.cores, 0),
+        max((pool.memory or 0) - pool.reserved.memory, 0),
+    )
+
+
+def _overflow(name: str, size: Size, pool: NodePool) -> Iterator[tuple[str, str]]:
+    if pool.cores is None or pool.memory is None:
+        return  # measured later, and checked again then
+    cores, memory = _usable(pool)
+    if size.cores is not None and size.cores > cores:
+        yield (
+            f"sizes.{name}.cores",
+            f"{format_cores(size.cores)} can never be scheduled: a node of '{size.node}' has "
+            f"{format_cores(cores)} for servers; ask for at most that",
+        )
+    if size.memory is not None and size.memory > memory:
+        yield (
+            f"sizes.{name}.memory",
+            f"{format_bytes(size.memory)} can never be scheduled: a node of '{size.node}' has "
+            f"{format_bytes(memory)} for servers; ask for at most that",
+        )
+
+
+def _absent(name: str, section: str, known: Iterable[str]) -> str:
+    names = ", ".join(sorted(known))
+    return f"'{name}' is not in {section}; " + (f"known: {names}" if names else f"add it to {section}")

@@ -1,0 +1,183 @@
+"""The typed models of a hub description.
+
+They are the reference manual of what an admin may write. Sections are dicts by name; ``order`` sorts
+their entries on the page, then the name does. Unknown keys are errors.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from scalablehub.description.units import Bytes, Cores, Seconds, Share
+from scalablehub.errors import shown
+
+THIS_MACHINE = "this-machine"
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?$")]
+Groups = Annotated[
+    tuple[str, ...] | None,
+    Field(
+        description="Names of the groups whose members may have this. Leave it out for everybody; "
+        "an empty list is nobody."
+    ),
+]
+
+
+class Section(BaseModel):
+    """A part of the description: immutable, and without unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Entry(Section):
+    """What everything that a person can be offered has in common."""
+
+    order: int = Field(0, description="Where it stands among its like: lowest first, then by name.")
+    display_name: str = Field("", description="What people read. Default: the entry's name.")
+    description: str = Field("", description="One sentence under the name.")
+    allowed_groups: Groups = None
+    locked: str = Field(
+        "",
+        description="A sentence for those who may not have it, such as 'Ask the GPU team.'; "
+        "it is then shown to them, locked. Without one it is hidden from them.",
+    )
+
+
+class Reserved(Section):
+    """What the system takes of each node before anybody's server gets a share."""
+
+    cores: float = Field(0, ge=0, description="Cores kept for the system.")
+    memory: Bytes = Field(0, description="Memory kept for the system, such as '1G'.")
+
+
+class NodePool(Section):
+    """Nodes of one kind: a machine type of a cloud, or this machine."""
+
+    order: int = Field(0, description="Where it stands among its like: lowest first, then by name.")
+    description: str = Field("", description="One sentence for the admin's own eyes.")
+    instance: Literal["this-machine"] | None = Field(
+        None, description="'this-machine': the capacity is measured where the hub runs."
+    )
+    cores: Cores | None = Field(None, description="Cores of one node.")
+    memory: Bytes | None = Field(None, description="Memory of one node, such as '64G'.")
+    reserved: Reserved = Field(default_factory=Reserved, description="What the system takes of one node.")
+
+    @model_validator(mode="after")
+    def _has_a_capacity(self) -> NodePool:
+        if self.instance is None and (self.cores is None or self.memory is None):
+            raise ValueError("a node pool needs its capacity; write 'cores' and 'memory' of one node")
+        return self
+
+
+class Size(Entry):
+    """A server's or a Dask worker's share of a node: cores may burst, memory is guaranteed and the limit."""
+
+    node: Name = Field(description="The node pool it runs on.")
+    share: Share | None = Field(None, description="A share of one node, such as '1/4', after the system's.")
+    cores: Cores | None = Field(None, description="Cores, if not given by a share.")
+    memory: Bytes | None = Field(None, description="Memory, such as '8G', if not given by a share.")
+
+    @model_validator(mode="after")
+    def _has_one_measure(self) -> Size:
+        stated = (self.cores is not None, self.memory is not None)
+        if self.share is not None and any(stated):
+            raise ValueError("a size has either 'share' or 'cores' and 'memory'; leave one of them out")
+        if self.share is None and not all(stated):
+            raise ValueError("a size needs 'share', such as '1/4', or both 'cores' and 'memory'")
+        return self
+
+
+class Interface(Entry):
+    """Where a user lands: JupyterLab, Jupyter Notebook, RStudio."""
+
+    url: str = Field(
+        description="Path on the user's server, such as '/lab'.", pattern=r"^/[A-Za-z0-9._~/-]*$"
+    )
+    packages: tuple[str, ...] = Field((), description="Python packages that an image needs for it.")
+    commands: tuple[str, ...] = Field((), description="Commands that an image needs for it.")
+
+
+class Image(Entry):
+    """An environment: a container image, or on one machine a Python environment."""
+
+    image: str | None = Field(None, description="Container image with its tag, for hubs in Kubernetes.")
+    prefix: str | None = Field(
+        None,
+        description="Folder of a Python environment, for a hub on one machine; "
+        "'this-environment' is the hub's own.",
+    )
+    interfaces: tuple[Name, ...] | None = Field(
+        None, description="Names of the interfaces it has. Default: all of them."
+    )
+
+    @model_validator(mode="after")
+    def _can_be_found(self) -> Image:
+        if self.image is None and self.prefix is None:
+            raise ValueError("an image needs 'image' (a container image) or 'prefix' (a Python environment)")
+        return self
+
+
+def _bucket_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment:
+        raise ValueError(f"{shown(value)} is not a bucket; write 's3://name' or 's3://name/prefix'")
+    return value.rstrip("/")
+
+
+def _endpoint(value: str) -> str:
+    parts = urlsplit(value)
+    if value != THIS_MACHINE and (parts.scheme not in {"http", "https"} or not parts.netloc):
+        raise ValueError(f"{shown(value)} is not an endpoint; write 'https://host' or {THIS_MACHINE!r}")
+    return value.rstrip("/")
+
+
+class Bucket(Entry):
+    """Shared data: an S3 bucket, or each user's own prefix in one."""
+
+    url: Annotated[str, AfterValidator(_bucket_url)] = Field(description="Such as 's3://scratch'.")
+    endpoint: Annotated[str, AfterValidator(_endpoint)] | None = Field(
+        None,
+        description="Address of an S3-compatible store; "
+        "'this-machine' is the one that `scalablehub up` runs.",
+    )
+    region: str | None = Field(None, description="Region of the bucket.")
+    access: Literal["read", "write"] = Field("read", description="'write' includes reading.")
+    per_user: bool = Field(False, description="Whether each user has a prefix of their own, by user name.")
+    variable: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]*$")] | None = Field(
+        None, description="Environment variable with its URL on servers and workers, such as SCRATCH_BUCKET."
+    )
+
+
+class Dask(Section):
+    """Dask clusters through the hub."""
+
+    allowed_groups: Groups = None
+    gateway_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/]+(/.*)?$")] | None = Field(
+        None, description="Where the hub's service reaches dask-gateway's server."
+    )
+    scheduler_address: Annotated[str, StringConstraints(pattern=r"^gateway://[^/]+:\d+$")] | None = Field(
+        None, description="Where clients reach schedulers, such as 'gateway://traefik-dask-gateway:80'."
+    )
+    workers: tuple[Name, ...] | None = Field(
+        None, description="Names of the sizes that workers may have. Default: all of them."
+    )
+    max_workers: int = Field(32, ge=1, description="Most workers of one cluster.")
+    max_clusters: int = Field(4, ge=1, description="Most clusters of one user at a time.")
+    idle_timeout: Seconds = Field(
+        1800, description="A cluster without work ends after this long, such as '30m'; 0 is never."
+    )
+
+
+class Description(Section):
+    """One description of the hub, from which everything that a user may have is decided."""
+
+    enabled: bool = Field(True, description="Whether scalablehub does anything at all.")
+    nodes: dict[Name, NodePool] = Field(default_factory=dict, description="Node pools by name.")
+    sizes: dict[Name, Size] = Field(default_factory=dict, description="Sizes of servers and workers by name.")
+    images: dict[Name, Image] = Field(default_factory=dict, description="Environments by name.")
+    interfaces: dict[Name, Interface] = Field(default_factory=dict, description="Interfaces by name.")
+    buckets: dict[Name, Bucket] = Field(default_factory=dict, description="Shared data by name.")
+    dask: Dask | None = Field(None, description="Dask clusters; leave it out for a hub without them.")
