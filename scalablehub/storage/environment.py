@@ -1,0 +1,134 @@
+"""The one place that says which environment variables make a user's buckets work.
+
+Servers, schedulers and workers all get what `bucket_environment` returns, so what opens in a notebook opens
+on a worker. With it, `xarray.open_zarr("s3://…")`, s3fs, obstore and botocore need no other configuration.
+The variables are those that botocore (`AWS_ENDPOINT_URL`, checksums: SDK guide "Service-specific endpoints"
+and "Data integrity protections") and the Rust object_store crate (`AWS_ALLOW_HTTP`) document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from scalablehub.errors import PublicError, shown
+
+# S3-compatible stores want some region in the signature; this is the one that they expect.
+_COMPATIBLE_REGION = "us-east-1"
+# Libraries of the Pangeo world look for the scratch bucket under the second name.
+_SCRATCH, _ALSO_SCRATCH = "SCRATCH_BUCKET", "PANGEO_SCRATCH"
+
+
+@dataclass(frozen=True)
+class BucketAccess:
+    """A bucket as one user has it.
+
+    Attributes:
+        name: name of the bucket in the description.
+        variable: environment variable that gets `url`, if any.
+        url: the user's own, such as ``s3://scratch/alice``.
+        endpoint: address of an S3-compatible store; None is the cloud's own.
+        region: region of the bucket; None leaves it to the client.
+        writable: whether the user may write there; the store enforces it, no variable depends on it.
+        access_key: public half of the key; None leaves identity to the machine or pod.
+        secret_key: secret half of the key; never shown.
+    """
+
+    name: str
+    variable: str | None
+    url: str
+    endpoint: str | None
+    region: str | None
+    writable: bool
+    access_key: str | None
+    secret_key: str | None = field(repr=False)
+
+
+# What all S3 buckets of one environment have to share, and how an error calls it.
+_SHARED = {"endpoint": "endpoint", "region": "region", "access_key": "key", "secret_key": "key"}
+
+
+def bucket_environment(buckets: Iterable[BucketAccess], username: str) -> dict[str, str]:
+    """Return the environment variables with which the user's processes reach these buckets.
+
+    Raises PublicError, status 500, when one environment cannot express them: clients read one endpoint, one
+    region and one key from it, so buckets that differ in these need separate servers; a variable can have
+    one value; a key has two halves.
+    """
+    buckets = tuple(buckets)
+    environment = _locations(buckets, username)
+    stored_in_s3 = [bucket for bucket in buckets if bucket.url.startswith("s3://")]
+    if not stored_in_s3:
+        return environment
+    first = stored_in_s3[0]
+    for other in stored_in_s3[1:]:
+        _require_same_store(first, other, username)
+    if (first.access_key is None) != (first.secret_key is None):
+        raise PublicError(
+            "bucket-key-incomplete",
+            f"The key of bucket {shown(first.name)} is incomplete; give both the access key and the secret.",
+            500,
+        )
+    if first.access_key is not None and first.secret_key is not None:
+        environment["AWS_ACCESS_KEY_ID"] = first.access_key
+        environment["AWS_SECRET_ACCESS_KEY"] = first.secret_key
+    if region := first.region or (first.endpoint and _COMPATIBLE_REGION):
+        # botocore reads the second, the other SDKs and object_store the first.
+        environment["AWS_REGION"] = environment["AWS_DEFAULT_REGION"] = region
+    if first.endpoint is not None:
+        environment |= _compatible_store(first.endpoint)
+    return environment
+
+
+def _locations(buckets: tuple[BucketAccess, ...], username: str) -> dict[str, str]:
+    found: dict[str, BucketAccess] = {}
+    for bucket in buckets:
+        if bucket.variable is None:
+            continue
+        if bucket.variable in found:
+            raise PublicError(
+                "bucket-variable-taken",
+                f"For {shown(username)}, buckets {shown(found[bucket.variable].name)} and "
+                f"{shown(bucket.name)} both set {shown(bucket.variable)}; give each a variable of its own.",
+                500,
+            )
+        if bucket.variable.startswith("AWS_"):
+            raise PublicError(
+                "bucket-variable-reserved",
+                f"Bucket {shown(bucket.name)} cannot use {shown(bucket.variable)}: variables that begin with "
+                "AWS_ configure S3 clients; choose another.",
+                500,
+            )
+        found[bucket.variable] = bucket
+    locations = {variable: bucket.url for variable, bucket in found.items()}
+    if _SCRATCH in locations:
+        locations.setdefault(_ALSO_SCRATCH, locations[_SCRATCH])
+    return locations
+
+
+def _require_same_store(first: BucketAccess, other: BucketAccess, username: str) -> None:
+    differing = {word for field, word in _SHARED.items() if getattr(first, field) != getattr(other, field)}
+    if differing:
+        raise PublicError(
+            "bucket-stores-differ",
+            f"For {shown(username)}, buckets {shown(first.name)} and {shown(other.name)} differ in "
+            f"{' and '.join(sorted(differing))}. This version gives a user all their S3 buckets at one "
+            "endpoint, in one region and with one key: S3 clients read only one of each from the "
+            "environment. Move the buckets to one store, or allow one of them to another group.",
+            500,
+        )
+
+
+def _compatible_store(endpoint: str) -> dict[str, str]:
+    environment = {
+        "AWS_ENDPOINT_URL": endpoint,
+        # Wins over AWS_ENDPOINT_URL in every client, so that an image's own setting cannot redirect us.
+        "AWS_ENDPOINT_URL_S3": endpoint,
+        # Stores that are not Amazon's repeat an upload's checksum on reads of a part, which botocore's
+        # default then takes for damage (seen with rclone 1.75: FlexibleChecksumError).
+        "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+        "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+    }
+    if endpoint.startswith("http://"):
+        environment["AWS_ALLOW_HTTP"] = "true"
+    return environment
