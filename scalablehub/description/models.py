@@ -161,6 +161,9 @@ class Dask(Section):
     scheduler_address: Annotated[str, StringConstraints(pattern=r"^gateway://[^/]+:\d+$")] | None = Field(
         None, description="Where clients reach schedulers, such as 'gateway://traefik-dask-gateway:80'."
     )
+    service_url: Annotated[str, StringConstraints(pattern=r"^http://[^/]+:\d+$")] = Field(
+        "http://127.0.0.1:10101", description="Where the hub's own dask-gateway service listens."
+    )
     workers: tuple[Name, ...] | None = Field(
         None, description="Names of the sizes that workers may have. Default: all of them."
     )

@@ -1,0 +1,1 @@
+"""Dask through the hub: the client's environment, and what runs inside dask-gateway's server."""

@@ -1,0 +1,36 @@
+"""The environment that makes ``dask_gateway.Gateway()`` work without arguments.
+
+Dask reads its configuration from variables that begin with ``DASK_``:
+https://docs.dask.org/en/stable/configuration.html
+"""
+
+from __future__ import annotations
+
+from scalablehub.decisions import DaskChoice
+
+
+def dask_environment(
+    dask: DaskChoice, *, address: str, scheduler_address: str, public_address: str
+) -> dict[str, str]:
+    """Return the variables for a user's server; none if they have no clusters or there is no address.
+
+    Args:
+        dask: what the user may have.
+        address: of the hub's dask-gateway service, as servers reach it.
+        scheduler_address: ``gateway://host:port`` of the schedulers' proxy.
+        public_address: of the service as browsers reach it, for dashboard links.
+    """
+    if not dask.is_open or not address:
+        return {}
+    environment = {
+        "DASK_GATEWAY__ADDRESS": address,
+        "DASK_GATEWAY__AUTH__TYPE": "jupyterhub",
+        # What the Dask panel's button for a new cluster starts.
+        "DASK_LABEXTENSION__FACTORY__MODULE": "dask_gateway",
+        "DASK_LABEXTENSION__FACTORY__CLASS": "GatewayCluster",
+    }
+    if scheduler_address:
+        environment["DASK_GATEWAY__PROXY_ADDRESS"] = scheduler_address
+    if public_address:
+        environment["DASK_GATEWAY__PUBLIC_ADDRESS"] = public_address
+    return environment

@@ -1,0 +1,77 @@
+"""What a user may ask of a Dask cluster, from the same decision as the spawn page.
+
+This runs inside dask-gateway's server: https://gateway.dask.org/cluster-options.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dask_gateway_server.options import Mapping as MappingField
+from dask_gateway_server.options import Options, Select
+
+from scalablehub.decisions import Decision, User, decide
+from scalablehub.description import Description
+from scalablehub.description.units import format_bytes, format_cores
+from scalablehub.storage.access import bucket_access
+from scalablehub.storage.environment import bucket_environment
+
+
+def decide_for(description: Description, user: Any, lacks: Mapping[str, str]) -> Decision:
+    """Return the decision for dask-gateway's user model, which has the hub's name and groups."""
+    return decide(description, User(user.name, frozenset(user.groups), bool(user.admin)), lacks)
+
+
+def cluster_options(
+    description: Description,
+    *,
+    lacks: Mapping[str, str],
+    bucket_keys: Mapping[str, Mapping[str, str]],
+    commands: Callable[[Decision, str], dict[str, Any]],
+) -> Callable[[Any], Options]:
+    """Return dask-gateway's ``Backend.cluster_options``: a function from a user to their options.
+
+    Args:
+        description: the hub's description, resolved.
+        lacks: what cannot be had where the hub runs.
+        bucket_keys: static keys by endpoint.
+        commands: from a decision and the name of an image to the configuration that runs it.
+    """
+
+    def options_of(user: Any) -> Options:
+        decision = decide_for(description, user, lacks)
+        if not decision.dask.is_open or not decision.dask.workers:
+            raise ValueError(f"You may not have Dask clusters: {decision.dask.why}.")
+        sizes = {size.name: size for size in decision.dask.workers}
+        images = [image.name for image in decision.images if image.is_open]
+
+        def configuration(options: Any) -> dict[str, Any]:
+            size = sizes[options.worker_size]
+            return {
+                "worker_cores": max(int(size.cores), 1),
+                "worker_memory": size.memory,
+                "cluster_max_workers": decision.dask.max_workers,
+                "idle_timeout": decision.dask.idle_timeout_seconds,
+                # The hub's own variables come last: a user's cannot take the data away by accident.
+                "environment": dict(options.environment)
+                | bucket_environment(bucket_access(decision, bucket_keys), user.name),
+                **commands(decision, options.image),
+            }
+
+        return Options(
+            Select(
+                "worker_size",
+                [(name, name) for name in sizes],
+                label="Worker size: "
+                + ", ".join(
+                    f"{size.name} is {format_cores(size.cores)} and {format_bytes(size.memory)}"
+                    for size in sizes.values()
+                ),
+            ),
+            Select("image", images, label="Environment"),
+            MappingField("environment", {}, label="Environment variables"),
+            handler=configuration,
+        )
+
+    return options_of

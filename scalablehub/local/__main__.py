@@ -1,0 +1,45 @@
+"""The supervisor of a hub on one machine: ``python -m scalablehub.local PLAN PARENT``, started by `scalablehub up`.
+
+It reports to its standard output, a line of JSON each: ``{"event": …, "text": …}``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from pathlib import Path
+
+from scalablehub.errors import PublicError
+from scalablehub.local.parts import make_parts
+from scalablehub.local.plan import read_plan
+from scalablehub.local.supervising import Supervisor
+from scalablehub.processes import die_with_parent
+
+
+def report(event: str, text: str) -> None:
+    """Tell who started us; that it may be gone is no reason to stop half-way."""
+    with contextlib.suppress(OSError):
+        sys.stdout.write(json.dumps({"event": event, "text": text}) + "\n")
+        sys.stdout.flush()
+
+
+async def supervise(plan_file: Path, parent: int) -> int:
+    """Run the hub of a plan until a signal, and return the exit code."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    die_with_parent(parent=parent)
+    try:
+        await Supervisor(make_parts(read_plan(plan_file)), report).run(stop)
+    except PublicError as error:
+        report("failed", error.message)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(supervise(Path(sys.argv[1]), int(sys.argv[2]))))

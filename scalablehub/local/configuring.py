@@ -1,0 +1,142 @@
+"""From the plan to the configuration of JupyterHub and of dask-gateway's server on one machine."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from traitlets.config import Config
+
+from scalablehub.decisions import Decision
+from scalablehub.hub import LOCAL_SPAWNER, SERVICE, configure
+from scalablehub.local.plan import HOST, Plan, read_plan
+
+_HERE = Path(__file__).parent
+CULLER = "idle-culler"
+
+
+def configure_hub(c: Config, plan: Plan | None = None) -> None:
+    """Set up JupyterHub: loopback only, shared passwords, our spawner and services."""
+    plan = plan or read_plan()
+    ports, layout = plan.ports, plan.layout
+    c.JupyterHub.bind_url = plan.url
+    c.JupyterHub.hub_bind_url = f"http://{HOST}:{ports.hub}"
+    c.JupyterHub.db_url = f"sqlite:///{layout.hub / 'jupyterhub.sqlite'}"
+    c.JupyterHub.cookie_secret_file = str(layout.hub / "cookie_secret")
+    c.JupyterHub.log_level = "DEBUG" if plan.verbose else "INFO"
+    c.JupyterHub.allow_named_servers = True
+    c.Application.log_level = c.JupyterHub.log_level
+
+    # The supervisor runs the proxy, so that it keeps its routes while the hub restarts.
+    c.ConfigurableHTTPProxy.should_start = False
+    c.ConfigurableHTTPProxy.api_url = f"http://{HOST}:{ports.proxy_api}"
+    c.ConfigurableHTTPProxy.auth_token = plan.secrets.proxy_token
+    c.JupyterHub.last_activity_interval = 60
+    c.JupyterHub.service_check_interval = 5
+
+    _configure_users(c, plan)
+    _configure_culler(c, plan)
+
+    c.JupyterHub.spawner_class = LOCAL_SPAWNER
+    c.ScalableLocalSpawner.update(
+        {
+            "homes": str(layout.homes),
+            "logs": str(layout.server_logs),
+            "skeleton": str(_HERE / "content"),
+            "labconfig": str(_HERE / "labconfig"),
+            "lacks": plan.lacks,
+            "not_enforced": plan.not_enforced,
+            "gateway_address": plan.service_address,
+            "gateway_public_address": plan.service_address,
+            "gateway_scheduler_address": plan.scheduler_address,
+            "bucket_keys": plan.bucket_keys,
+            "ip": HOST,
+            "poll_interval": 5,
+        }
+    )
+    description = plan.description.model_dump()
+    if description["dask"] is not None:
+        description["dask"] |= {
+            "gateway_url": plan.gateway_url,
+            "service_url": f"http://{HOST}:{ports.service}",
+        }
+    c.ScalableHub.update(description)
+    configure(c)
+    for service in c.JupyterHub.services:
+        if service["name"] == SERVICE:
+            service["environment"]["SCALABLEHUB_LOOPBACK_ONLY"] = "1"
+
+
+def configure_gateway(c: Config, plan: Plan | None = None) -> None:
+    """Set up dask-gateway's server: loopback only, the hub's users, our backend and options."""
+    from scalablehub.dask.options import cluster_options
+
+    plan = plan or read_plan()
+    ports, layout = plan.ports, plan.layout
+    c.DaskGateway.backend_class = "scalablehub.dask.local.ScalableLocalBackend"
+    c.DaskGateway.authenticator_class = "dask_gateway_server.auth.JupyterHubAuthenticator"
+    c.DaskGateway.address = f"{HOST}:0"
+    c.DaskGateway.log_level = "DEBUG" if plan.verbose else "INFO"
+    c.JupyterHubAuthenticator.jupyterhub_api_url = f"http://{HOST}:{ports.hub}/hub/api"
+    c.JupyterHubAuthenticator.jupyterhub_service_name = SERVICE
+    c.Authenticator.cache_max_age = 0
+    c.Proxy.address = f"{HOST}:{ports.gateway}"
+    c.Proxy.tcp_address = f"{HOST}:{ports.schedulers}"
+    c.Proxy.api_token = plan.secrets.gateway_proxy_token
+    c.ScalableLocalBackend.clusters_directory = str(layout.run / "clusters")
+    c.ScalableLocalBackend.logs_directory = str(layout.cluster_logs)
+    # It outlives the gateway but not the hub: after a restart users learn what became of their clusters.
+    c.ScalableLocalBackend.db_url = f"sqlite:///{layout.run / 'gateway.sqlite'}"
+    c.ScalableLocalBackend.db_encrypt_keys = [plan.secrets.gateway_db_key]
+    c.ScalableLocalBackend.sigint_timeout = 3
+    if plan.description.dask is not None:
+        c.ScalableLocalBackend.max_clusters = plan.description.dask.max_clusters
+    c.Backend.cluster_options = cluster_options(
+        plan.description, lacks=plan.lacks, bucket_keys=plan.bucket_keys, commands=_dask_commands
+    )
+
+
+def _dask_commands(decision: Decision, image: str) -> dict[str, Any]:
+    """Return how an environment of this machine runs Dask."""
+    prefix = next(choice.prefix or sys.prefix for choice in decision.images if choice.name == image)
+    dask = [str(Path(prefix) / "bin" / "python"), "-m", "dask"]
+    return {"scheduler_cmd": [*dask, "scheduler"], "worker_cmd": [*dask, "worker"]}
+
+
+def _configure_users(c: Config, plan: Plan) -> None:
+    users = plan.local.users
+    c.JupyterHub.authenticator_class = "shared-password"
+    c.SharedPasswordAuthenticator.user_password = plan.secrets.user_password
+    c.SharedPasswordAuthenticator.admin_password = plan.secrets.admin_password
+    c.Authenticator.allowed_users = set(users)
+    c.Authenticator.admin_users = {name for name, user in users.items() if user.admin}
+    groups: dict[str, dict[str, list[str]]] = {}
+    for name, user in users.items():
+        for group in user.groups:
+            groups.setdefault(group, {"users": []})["users"].append(name)
+    c.JupyterHub.load_groups = groups
+
+
+def _configure_culler(c: Config, plan: Plan) -> None:
+    if not plan.local.cull_after:
+        return
+    c.JupyterHub.services = [
+        {
+            "name": CULLER,
+            "display": False,
+            "command": [
+                *(sys.executable, "-m", "scalablehub.local.tied"),
+                *(sys.executable, "-m", "jupyterhub_idle_culler"),
+                f"--timeout={plan.local.cull_after}",
+                f"--cull-every={max(min(plan.local.cull_after // 2, 300), 1)}",
+            ],
+        }
+    ]
+    c.JupyterHub.load_roles = [
+        {
+            "name": CULLER,
+            "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"],
+            "services": [CULLER],
+        }
+    ]

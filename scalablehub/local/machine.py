@@ -1,0 +1,74 @@
+"""What this machine has, and what it lacks of what a description offers."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+from scalablehub.description import Capacity, Description
+
+THIS_ENVIRONMENT = "this-environment"
+
+
+def measure_machine() -> Capacity:
+    """Return the cores and the bytes of memory that processes here may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Capacity(float(cores), psutil.virtual_memory().total)
+
+
+def locate_images(description: Description) -> Description:
+    """Return the description with 'this-environment' replaced by the folder of the environment we run in."""
+    raw = description.model_dump()
+    for image in raw["images"].values():
+        if image["prefix"] == THIS_ENVIRONMENT:
+            image["prefix"] = sys.prefix
+    return Description.model_validate(raw)
+
+
+def find_lacks(description: Description) -> dict[str, str]:
+    """Return what cannot be had here: a place of the description to the reason, in a sentence."""
+    lacks = {}
+    usable = []
+    for name, image in description.images.items():
+        prefix = Path(image.prefix or "")
+        if not (prefix / "bin" / "jupyterhub-singleuser").exists():
+            lacks[f"images.{name}"] = f"There is no jupyterhub-singleuser in {prefix}."
+        else:
+            usable.append(prefix)
+    for name, interface in description.interfaces.items():
+        missing = next(
+            (what for prefix in usable for what in _missing(prefix, interface.packages, interface.commands)),
+            None,
+        )
+        if missing:
+            lacks[f"interfaces.{name}"] = f"Not on this machine: {missing} is not installed."
+    return lacks
+
+
+def _missing(prefix: Path, packages: Sequence[str], commands: Sequence[str]) -> list[str]:
+    path = f"{prefix / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    missing_commands = [command for command in commands if shutil.which(command, path=path) is None]
+    return [*missing_commands, *_missing_packages(prefix, packages)]
+
+
+def _missing_packages(prefix: Path, packages: Sequence[str]) -> list[str]:
+    if prefix == Path(sys.prefix):
+        return [package for package in packages if importlib.util.find_spec(package) is None]
+    program = (
+        "import importlib.util, sys; print(*[p for p in sys.argv[1:] if not importlib.util.find_spec(p)])"
+    )
+    found = subprocess.run(
+        [str(prefix / "bin" / "python"), "-c", program, *packages],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    return found.stdout.split()

@@ -1,0 +1,219 @@
+"""`scalablehub up`: prepare a hub on this machine, run it, and end everything when it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import webbrowser
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+from scalablehub.description import resolve
+from scalablehub.errors import PublicError
+from scalablehub.local.layout import Layout
+from scalablehub.local.machine import find_lacks, locate_images, measure_machine
+from scalablehub.local.plan import HOST, Plan, Ports
+from scalablehub.local.proxy import proxy_command
+from scalablehub.local.sample_data import prepare_sample_data
+from scalablehub.local.screen import Screen
+from scalablehub.local.settings import Settings, load_settings
+from scalablehub.local.supervising import adopt_orphans, end_descendants
+from scalablehub.spawner.cgroups import find_cgroups
+
+_STOP_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person asked of `scalablehub up`."""
+
+    config: Path
+    data_dir: Path
+    port: int
+    open_browser: bool
+    reset: bool
+    verbose: bool
+
+
+def up(options: Options) -> int:
+    """Run the hub until it is stopped, and return the exit code.
+
+    Raises:
+        PublicError: the hub cannot start; nothing is left running.
+    """
+    screen = Screen(sys.stdout)
+    settings = load_settings(options.config)
+    layout = Layout(options.data_dir.absolute())
+    with _lock(layout, options):
+        plan = _prepare(options, layout, settings, screen)
+        return _run(plan, options, screen)
+
+
+@contextlib.contextmanager
+def _lock(layout: Layout, options: Options) -> Iterator[None]:
+    """Hold the data folder: two hubs over the same data would harm it."""
+    if layout.lock.exists():
+        with _locked(layout.lock):
+            if options.reset:
+                layout.reset()
+    elif options.reset:
+        layout.reset()
+    layout.create()
+    with _locked(layout.lock) as file:
+        file.write(f"http://{HOST}:{options.port}/")
+        file.flush()
+        yield
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[IO[str]]:
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            where = file.read().strip() or "another terminal"
+            raise PublicError(
+                "already-running",
+                f"A hub with the data in {path.parent} is running already: {where} "
+                "Stop it there, or start another with --data-dir and --port.",
+            ) from None
+        file.truncate(0)
+        yield file
+
+
+def _prepare(options: Options, layout: Layout, settings: Settings, screen: Screen) -> Plan:
+    secrets = layout.secrets()
+    ports = _pick_ports(options.port)
+    command = proxy_command(layout.root / "tools", screen.progress)
+    description = locate_images(
+        resolve(settings.description, measure_machine(), f"http://{HOST}:{ports.store}")
+    )
+    shutil.rmtree(layout.run, ignore_errors=True)
+    layout.create()
+    plan = Plan(
+        layout=layout,
+        ports=ports,
+        secrets=secrets,
+        description=description,
+        local=settings.local,
+        lacks=find_lacks(description),
+        not_enforced=_not_enforced(),
+        proxy_command=tuple(command),
+        verbose=options.verbose,
+    )
+    if settings.local.sample_data is not None:
+        bucket = description.buckets[settings.local.sample_data]
+        folder = layout.store / bucket.url.removeprefix("s3://")
+        folder.mkdir(parents=True, exist_ok=True)
+        prepare_sample_data(folder, screen.progress)
+    plan.write()
+    return plan
+
+
+def _not_enforced() -> str:
+    everywhere = (
+        "Cores may burst when others leave them idle. On one machine nobody is kept apart from others"
+    )
+    if find_cgroups() is None:
+        return (
+            f"{everywhere}, and memory is not limited here: this machine does not let the hub set limits. "
+            "Dask and the numerical libraries keep to the cores."
+        )
+    return f"{everywhere}; memory is limited, so a server that wants more is ended."
+
+
+def _pick_ports(public: int) -> Ports:
+    """Return free loopback ports.
+
+    Raises:
+        PublicError: the public one is taken, or not allowed.
+    """
+    _check_port(public)
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(6)]
+        for taken in sockets:
+            taken.bind((HOST, 0))
+        proxy_api, hub, service, gateway, schedulers, store = (s.getsockname()[1] for s in sockets)
+    return Ports(public, proxy_api, hub, service, gateway, schedulers, store)
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise PublicError(
+                    "port-taken",
+                    f"Port {port} is in use by another program; choose another with --port, such as "
+                    f"--port {port + 1}.",
+                ) from None
+            raise PublicError(
+                "port-refused", f"Port {port}: {error.strerror}; choose one above 1024 with --port."
+            ) from None
+
+
+def _run(plan: Plan, options: Options, screen: Screen) -> int:
+    adopt_orphans()
+    stopping = False
+    supervisor = subprocess.Popen(
+        [sys.executable, "-m", "scalablehub.local", str(plan.layout.plan), str(os.getpid())],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C reaches us alone, and we stop it in order
+    )
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        nonlocal stopping
+        if not stopping:
+            stopping = True
+            screen.progress("Stopping")
+        supervisor.terminate()
+
+    before = {
+        number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    failed = False
+    try:
+        assert supervisor.stdout is not None  # noqa: S101
+        for line in supervisor.stdout:
+            event = json.loads(line)
+            match event["event"]:
+                case "progress" if not stopping:
+                    screen.progress(event["text"])
+                case "ready":
+                    screen.ready(plan)
+                    if options.open_browser:
+                        webbrowser.open(plan.url)
+                case "failed":
+                    failed = True
+                    screen.failed(event["text"])
+                case "restart" | "trouble":
+                    screen.notice(event["text"])
+        code = supervisor.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        supervisor.kill()
+        code = 1
+    finally:
+        end_descendants()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if code != 0 and not failed and not stopping:
+        screen.failed("The hub's supervisor was ended from outside; everything it started has been stopped.")
+    if code == 0 or stopping:
+        screen.stopped()
+    return 0 if stopping and not failed else code and 1

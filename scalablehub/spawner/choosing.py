@@ -1,0 +1,131 @@
+"""What every spawner of ours does alike: offer what the user may have, and hold them to it at the start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jupyterhub.spawner import Spawner
+from tornado import web
+from traitlets import Any as AnyTrait
+from traitlets import Dict, Unicode, default
+
+from scalablehub.dask.environment import dask_environment
+from scalablehub.decisions import Decision, Refusal, Selection, User, choose, decide, remembered
+from scalablehub.spawner.form import render_form
+from scalablehub.storage.access import bucket_access
+from scalablehub.storage.environment import bucket_environment
+
+
+class ChoosingSpawner(Spawner):  # type: ignore[misc]
+    """A spawner that decides with the hub's description.
+
+    * Its page offers what `decide` gives this user, and nothing else.
+    * Whatever path a start comes by, `select` refuses what the page would not have offered.
+    * The server's environment has the user's buckets and the way to their Dask clusters.
+    """
+
+    description = AnyTrait(help="The hub's validated Description; set by scalablehub's drop-ins.").tag(
+        config=True
+    )
+
+    lacks = Dict(
+        help="What cannot be had where this hub runs: a place of the description, such as "
+        "'interfaces.rstudio', to the reason that the page shows."
+    ).tag(config=True)
+
+    not_enforced = Unicode(
+        help="A sentence on the spawn page that says which promises of a size this hub cannot keep."
+    ).tag(config=True)
+
+    gateway_address = Unicode(
+        help="Address of the hub's dask-gateway service as user servers reach it, such as "
+        "'http://proxy-public/services/dask-gateway'. Empty: Dask's own configuration decides."
+    ).tag(config=True)
+
+    gateway_scheduler_address = Unicode(
+        help="Address where user servers reach Dask schedulers, such as 'gateway://traefik:80'."
+    ).tag(config=True)
+
+    gateway_public_address = Unicode(
+        help="Address of the dask-gateway service as browsers reach it, for dashboard links."
+    ).tag(config=True)
+
+    bucket_keys = Dict(
+        help="Static keys for buckets with an endpoint of one's own: the endpoint to "
+        "{'access_key': …, 'secret_key': …}."
+    ).tag(config=True)
+
+    selection: Selection | None = None
+
+    @default("options_form")
+    def _default_options_form(self) -> Callable[[ChoosingSpawner], str]:
+        return lambda spawner: spawner.render_options_form()
+
+    @default("options_from_form")
+    def _default_options_from_form(self) -> Callable[[Mapping[str, list[str]]], dict[str, Any]]:
+        return options_from_fields
+
+    def decision(self) -> Decision:
+        """Return what this user may have at this moment."""
+        groups = frozenset(group.name for group in self.user.groups)
+        user = User(self.user.name, groups, admin=bool(self.user.admin))
+        return decide(self.description, user, self.lacks)
+
+    def render_options_form(self) -> str:
+        """Return the fields of the spawn page as HTML, with the user's last choice selected."""
+        decision = self.decision()
+        selection, notes = remembered(decision, self.user_options)
+        return render_form(
+            decision,
+            selection,
+            notes=notes,
+            not_enforced=self.not_enforced,
+            base_url=self.hub.base_url.removesuffix("hub/"),
+        )
+
+    def select(self) -> Selection:
+        """Set and return the selection that the user's options stand for.
+
+        Raises:
+            tornado.web.HTTPError: the user may not have it; the sentence is for them.
+        """
+        try:
+            self.selection = choose(self.decision(), self.user_options)
+        except Refusal as refusal:
+            self._forget_options()
+            error = web.HTTPError(refusal.status, refusal.message)
+            error.jupyterhub_message = refusal.message
+            raise error from None
+        return self.selection
+
+    def get_env(self) -> dict[str, str]:
+        """Return the server's environment: the hub's and the admin's, and over it what was decided."""
+        environment: dict[str, str] = super().get_env()
+        return environment | self.decided_environment()
+
+    def decided_environment(self) -> dict[str, str]:
+        """Return the variables that follow from what the user may have."""
+        decision = self.decision()
+        return bucket_environment(
+            bucket_access(decision, self.bucket_keys), decision.user.name
+        ) | dask_environment(
+            decision.dask,
+            address=self.gateway_address,
+            scheduler_address=self.gateway_scheduler_address,
+            public_address=self.gateway_public_address,
+        )
+
+    def _forget_options(self) -> None:
+        """Keep what was refused from being the user's next default."""
+        self.orm_spawner.user_options = None
+        self.db.commit()
+
+
+def options_from_fields(fields: Mapping[str, list[str]]) -> dict[str, Any]:
+    """Return form fields as user options; one that was sent twice stays a list, for `choose` to refuse."""
+    return {
+        name: values[0] if len(values) == 1 else list(values)
+        for name, values in fields.items()
+        if name != "_xsrf"
+    }

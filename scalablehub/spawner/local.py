@@ -1,0 +1,140 @@
+"""Servers as processes of this machine, each with a home of its own; for loopback only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jupyterhub.spawner import LocalProcessSpawner
+from traitlets import Unicode
+
+from scalablehub.decisions import Selection
+from scalablehub.spawner.cgroups import Cgroups, find_cgroups, join
+from scalablehub.spawner.choosing import ChoosingSpawner
+
+START_NOTEBOOK = "start.ipynb"
+
+
+class ScalableLocalSpawner(ChoosingSpawner, LocalProcessSpawner):  # type: ignore[misc]
+    """A user's server is a process with a home folder of its own, run by whoever runs the hub.
+
+    * It listens on loopback only.
+    * Its size sets Dask's and the numerical libraries' threads, and limits where the machine permits.
+    * There is no isolation between users: this is for one person, or people who trust each other.
+    """
+
+    homes = Unicode(help="Folder with one home per user.").tag(config=True)
+
+    logs = Unicode(help="Folder with one log per server.").tag(config=True)
+
+    skeleton = Unicode(help="Folder whose files a new home begins with; empty for none.").tag(config=True)
+
+    labconfig = Unicode(help="Folder that is put on JUPYTER_CONFIG_PATH; empty for none.").tag(config=True)
+
+    _limits: list[Path]
+
+    @property
+    def slug(self) -> str:
+        """The user's and the server's name as one path component."""
+        user = self.decision().user.slug
+        return f"{user}--{self.name}" if self.name else user
+
+    @property
+    def home(self) -> Path:
+        """The user's home folder."""
+        return Path(self.homes) / self.decision().user.slug
+
+    async def start(self) -> Any:
+        """Start the server that the user's options select.
+
+        Raises:
+            tornado.web.HTTPError: the user may not have it.
+        """
+        selection = self.select()
+        self.default_url = self._landing(selection)
+        self.cmd = [str(Path(selection.image.prefix or "") / "bin" / "jupyterhub-singleuser")]
+        self._limits = self._make_limits(selection)
+        log = Path(self.logs) / f"{self.slug}.log"
+        with log.open("ab") as output:
+            self.popen_kwargs = {"stdout": output, "stderr": output}
+            try:
+                return await super().start()
+            finally:
+                self.popen_kwargs = {}
+
+    async def stop(self, now: bool = False) -> None:
+        """Stop the server and remove its limits."""
+        await super().stop(now=now)
+        if groups := find_cgroups():
+            groups.remove(self._group)
+
+    def get_args(self) -> list[str]:
+        """Return the arguments; root has to say that it means it."""
+        args: list[str] = super().get_args()
+        return [*args, "--allow-root"] if os.geteuid() == 0 else args
+
+    def user_env(self, env: dict[str, str]) -> dict[str, str]:
+        """Add what belongs to the user, the environment and the size that were chosen."""
+        env |= {"USER": self.user.name, "HOME": str(self.home), "SHELL": shutil.which("bash") or "/bin/sh"}
+        if self.labconfig:
+            env["JUPYTER_CONFIG_PATH"] = self.labconfig
+        if self.selection is not None:
+            binaries = Path(self.selection.image.prefix or "") / "bin"
+            env["PATH"] = f"{binaries}{os.pathsep}{env.get('PATH', os.defpath)}"
+            env |= size_environment(self.selection)
+        return env
+
+    def make_preexec_fn(self, name: str) -> Callable[[], None]:
+        """Return what the new process does first: join its limits and go home."""
+        home, folders = self.home, self._limits
+
+        def preexec() -> None:
+            with contextlib.suppress(OSError):
+                join(folders)
+            os.chdir(home)
+
+        return preexec
+
+    @property
+    def _group(self) -> str:
+        return f"scalablehub-{self.hub.port}-{self.slug}"
+
+    def _landing(self, selection: Selection) -> str:
+        """Return where the user lands: for a new home, on the start notebook."""
+        is_new = not self.home.exists()
+        if is_new:
+            self.home.mkdir(mode=0o700, parents=True)
+            if self.skeleton:
+                shutil.copytree(self.skeleton, self.home, dirs_exist_ok=True)
+        if is_new and (self.home / START_NOTEBOOK).exists():
+            tree = {"/lab": "/lab/tree/", "/tree": "/notebooks/"}.get(selection.interface.url)
+            if tree:
+                return tree + START_NOTEBOOK
+        return selection.interface.url
+
+    def _make_limits(self, selection: Selection) -> list[Path]:
+        groups: Cgroups | None = find_cgroups()
+        if groups is None:
+            return []
+        try:
+            return groups.create(self._group, cores=selection.size.cores, memory=selection.size.memory)
+        except OSError as error:
+            self.log.warning("No limits for the server of %s: %s", self._log_name, error)
+            return []
+
+
+def size_environment(selection: Selection) -> dict[str, str]:
+    """Return the variables that make libraries keep to a size: threads, and what the hub promised."""
+    threads = str(max(int(selection.size.cores), 1))
+    return {
+        "CPU_LIMIT": str(selection.size.cores),
+        "MEM_LIMIT": str(selection.size.memory),
+        "DASK_NUM_WORKERS": threads,
+        "OMP_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+    }
