@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jupyterhub.spawner import Spawner
 from tornado import web
 from traitlets import Any as AnyTrait
 from traitlets import Dict, Unicode, default
+from traitlets.config import LoggingConfigurable
 
 from scalablehub.dask.environment import dask_environment
 from scalablehub.decisions import Decision, Refusal, Selection, User, choose, decide, remembered
@@ -17,8 +17,8 @@ from scalablehub.storage.access import bucket_access
 from scalablehub.storage.environment import bucket_environment
 
 
-class ChoosingSpawner(Spawner):  # type: ignore[misc]
-    """A spawner that decides with the hub's description.
+class ChoosingSpawner(LoggingConfigurable):
+    """What makes a JupyterHub Spawner, named after it in a class's bases, decide with the hub's description.
 
     * Its page offers what `decide` gives this user, and nothing else.
     * Whatever path a start comes by, `select` refuses what the page would not have offered.
@@ -58,6 +58,13 @@ class ChoosingSpawner(Spawner):  # type: ignore[misc]
 
     selection: Selection | None = None
 
+    # What the Spawner beside it brings.
+    user: Any
+    hub: Any
+    db: Any
+    orm_spawner: Any
+    user_options: Any
+
     @default("options_form")
     def _default_options_form(self) -> Callable[[ChoosingSpawner], str]:
         return lambda spawner: spawner.render_options_form()
@@ -65,6 +72,10 @@ class ChoosingSpawner(Spawner):  # type: ignore[misc]
     @default("options_from_form")
     def _default_options_from_form(self) -> Callable[[Mapping[str, list[str]]], dict[str, Any]]:
         return options_from_fields
+
+    @default("apply_user_options")
+    def _default_apply_user_options(self) -> Callable[[ChoosingSpawner, Any], None]:
+        return lambda spawner, options: None  # `select` applies them, on every path
 
     def decision(self) -> Decision:
         """Return what this user may have at this moment."""
@@ -101,7 +112,7 @@ class ChoosingSpawner(Spawner):  # type: ignore[misc]
 
     def get_env(self) -> dict[str, str]:
         """Return the server's environment: the hub's and the admin's, and over it what was decided."""
-        environment: dict[str, str] = super().get_env()
+        environment: dict[str, str] = super().get_env()  # type: ignore[misc]
         return environment | self.decided_environment()
 
     def decided_environment(self) -> dict[str, str]:
