@@ -1,0 +1,39 @@
+# What a person or CI runs. Everything happens in .venv, which is made when it is missing or outdated.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+.PHONY: up test bench lint browser clean help
+
+help:  ## say what there is
+	@sed -n 's/^\([a-z]*\):.*##/  make \1  /p' $(MAKEFILE_LIST)
+
+up: $(READY)  ## run the whole hub on this machine; pass options as ARGS="--port 8001"
+	@$(BIN)/scalablehub up $(ARGS)
+
+test: $(READY) browser  ## run every test, against each supported JupyterHub and Python that is here
+	@$(BIN)/nox
+
+bench: $(READY)  ## measure, print a table, and store it as JSON
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+lint: $(READY)  ## check style and types
+	@$(BIN)/nox -s lint
+
+browser:  ## have Chromium for the browser tests
+	@command -v chromium >/dev/null || { \
+	  echo "  Installing Chromium …"; \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	  else echo "  Chromium is missing: install the package 'chromium'; its tests are skipped without it."; fi; }
+
+clean:  ## remove what was made, but not anybody's data
+	rm -rf $(VENV) .nox build dist *.egg-info
+
+$(READY): setup.cfg pyproject.toml
+	@echo "  Preparing $(VENV) (once; a few minutes) …"
+	@$(PYTHON) -c 'import sys; sys.exit("scalablehub needs Python 3.11 or newer; choose one with PYTHON=…" if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,kubernetes,test]'
+	@touch $@

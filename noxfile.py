@@ -1,0 +1,53 @@
+"""The tests, against each JupyterHub and Python that is supported: ``nox``, or ``nox -s tests``."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "uv"
+nox.options.sessions = ["lint", "tests", "hub5", "newest"]
+nox.options.error_on_missing_interpreters = True
+
+EXTRAS = ".[local,kubernetes,test]"
+
+
+def newest_python() -> str:
+    """Return the newest interpreter of this machine that is supported, or this one."""
+    for minor in (14, 13, 12):
+        folders = sorted(Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python3"))
+        if found := shutil.which(f"python3.{minor}") or (str(folders[-1]) if folders else None):
+            return found
+    return sys.executable
+
+
+@nox.session(venv_backend="none")
+def lint(session: nox.Session) -> None:
+    """Check style and types, with the tools of the environment that runs nox."""
+    python = sys.executable
+    session.run(python, "-m", "ruff", "format", "--check", ".", external=True)
+    session.run(python, "-m", "ruff", "check", ".", external=True)
+    session.run(python, "-m", "mypy", external=True)
+
+
+@nox.session(venv_backend="none")
+def tests(session: nox.Session) -> None:
+    """Run everything in the environment that runs nox: the newest JupyterHub."""
+    session.run(sys.executable, "-m", "pytest", *session.posargs, external=True)
+
+
+@nox.session(python=sys.executable)
+def hub5(session: nox.Session) -> None:
+    """Run all but the browser's tests with JupyterHub 5.5, which zero-to-jupyterhub ships."""
+    session.install("-e", EXTRAS, "jupyterhub==5.5.*")
+    session.run("pytest", "-m", "not browser", *session.posargs)
+
+
+@nox.session(python=newest_python())
+def newest(session: nox.Session) -> None:
+    """Run all but the browser's tests with the newest Python of this machine."""
+    session.install("-e", EXTRAS)
+    session.run("pytest", "-m", "not browser", *session.posargs)
