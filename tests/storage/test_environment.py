@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from scalablehub.errors import PublicError
+from scalablehub.local.store import Store, make_buckets, store_command, store_environment, wait_until_ready
+from scalablehub.storage.environment import BucketAccess, bucket_environment
+
+SCRATCH = BucketAccess(
+    name="scratch",
+    variable="SCRATCH_BUCKET",
+    url="s3://scratch/alice",
+    endpoint="http://127.0.0.1:9000",
+    region=None,
+    writable=True,
+    access_key="public half",
+    secret_key="private half",
+)
+SHARED = replace(SCRATCH, name="shared", variable=None, url="s3://shared", writable=False)
+
+
+def test_no_buckets_give_no_variables() -> None:
+    assert bucket_environment([], "alice") == {}
+
+
+def test_compatible_store_over_http() -> None:
+    assert bucket_environment([SCRATCH, SHARED], "alice") == {
+        "SCRATCH_BUCKET": "s3://scratch/alice",
+        "PANGEO_SCRATCH": "s3://scratch/alice",
+        "AWS_ACCESS_KEY_ID": "public half",
+        "AWS_SECRET_ACCESS_KEY": "private half",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9000",
+        "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9000",
+        "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+        "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+        "AWS_ALLOW_HTTP": "true",
+    }
+
+
+def test_https_endpoint_does_not_allow_http() -> None:
+    bucket = replace(SCRATCH, endpoint="https://store.example.org")
+    assert "AWS_ALLOW_HTTP" not in bucket_environment([bucket], "alice")
+
+
+def test_amazons_own_with_the_identity_of_the_pod() -> None:
+    bucket = replace(SCRATCH, endpoint=None, region="eu-west-1", access_key=None, secret_key=None)
+    assert bucket_environment([bucket], "alice") == {
+        "SCRATCH_BUCKET": "s3://scratch/alice",
+        "PANGEO_SCRATCH": "s3://scratch/alice",
+        "AWS_REGION": "eu-west-1",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+    }
+
+
+def test_other_clouds_get_their_location_only() -> None:
+    bucket = replace(SCRATCH, variable="MODELS", url="gs://models")
+    assert bucket_environment([bucket], "alice") == {"MODELS": "gs://models"}
+
+
+def test_own_pangeo_scratch_of_the_description_wins() -> None:
+    other = replace(SCRATCH, name="other", variable="PANGEO_SCRATCH", url="s3://other")
+    assert bucket_environment([SCRATCH, other], "alice")["PANGEO_SCRATCH"] == "s3://other"
+
+
+@pytest.mark.parametrize(
+    ("other", "code", "words"),
+    [
+        (replace(SHARED, endpoint="http://other"), "bucket-stores-differ", "differ in endpoint"),
+        (replace(SHARED, endpoint=None), "bucket-stores-differ", "differ in endpoint"),
+        (replace(SHARED, region="eu-west-1"), "bucket-stores-differ", "differ in region"),
+        (replace(SHARED, secret_key="other"), "bucket-stores-differ", "differ in key"),
+        (replace(SHARED, variable="SCRATCH_BUCKET"), "bucket-variable-taken", "both set 'SCRATCH_BUCKET'"),
+        (replace(SHARED, variable="AWS_REGION"), "bucket-variable-reserved", "choose another"),
+    ],
+    ids=["endpoint", "amazon beside another", "region", "key", "same variable", "reserved variable"],
+)
+def test_buckets_that_one_environment_cannot_express_are_refused(
+    other: BucketAccess, code: str, words: str
+) -> None:
+    with pytest.raises(PublicError, match=words) as error:
+        bucket_environment([SCRATCH, other], "alice")
+    assert error.value.code == code
+
+
+def test_half_a_key_is_refused() -> None:
+    with pytest.raises(PublicError) as error:
+        bucket_environment([replace(SCRATCH, secret_key=None)], "alice")
+    assert error.value.code == "bucket-key-incomplete"
+
+
+def test_secret_is_in_no_message_and_no_repr() -> None:
+    with pytest.raises(PublicError) as error:
+        bucket_environment([SCRATCH, replace(SHARED, secret_key="other half")], "alice")
+    assert "half" not in error.value.message + repr(SCRATCH).replace("public half", "")
+
+
+# What a user's process does, with no configuration but the environment.
+XARRAY_AND_S3FS = """
+import os, s3fs, xarray as xr
+address = os.environ["SCRATCH_BUCKET"] + "/x.zarr"
+dataset = xr.Dataset({"x": ("t", [1.0, 2.0, 3.0])})
+dataset.to_zarr(address, mode="w", zarr_format=3, consolidated=False)
+dataset.to_zarr(address, mode="w", zarr_format=3, consolidated=False)
+assert xr.open_zarr(address, consolidated=False).load().identical(dataset)
+assert s3fs.S3FileSystem().ls("scratch/alice") == ["scratch/alice/x.zarr"]
+"""
+PARTS_WITH_S3FS = """
+import s3fs
+files = s3fs.S3FileSystem()
+with files.open("scratch/alice/large", "wb", block_size=5 << 20) as file:
+    file.write(bytes(11 << 20) + b"end")
+with files.open("scratch/alice/large", "rb", block_size=5 << 20) as file:
+    file.seek(11 << 20)
+    assert file.read() == b"end"
+"""
+XARRAY_AND_OBSTORE = """
+import os, xarray as xr
+from obstore.store import from_url
+from zarr.storage import ObjectStore
+store = ObjectStore(from_url(os.environ["SCRATCH_BUCKET"] + "/x.zarr"))
+dataset = xr.Dataset({"x": ("t", [1.0, 2.0, 3.0])})
+dataset.to_zarr(store, mode="w", zarr_format=3, consolidated=False)
+assert xr.open_zarr(store, consolidated=False).load().identical(dataset)
+"""
+PLAIN_OBSTORE = """
+import obstore
+from obstore.store import S3Store
+store = S3Store("scratch")
+obstore.put(store, "alice/large", bytes(11 << 20))
+assert obstore.head(store, "alice/large")["size"] == 11 << 20
+"""
+BOTOCORE = """
+import botocore.session
+client = botocore.session.get_session().create_client("s3")
+client.put_object(Bucket="scratch", Key="alice/x", Body=b"hello")
+found = client.get_object(Bucket="scratch", Key="alice/x", Range="bytes=1-2")
+assert found["Body"].read() == b"el"
+client.close()
+"""
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    store = Store(port, "scalablehub", "mary+had/a=little", tmp_path / "buckets")
+    make_buckets(store, ["scratch"])
+    process = subprocess.Popen(store_command(store), env=store_environment(store, os.environ))
+    try:
+        asyncio.run(wait_until_ready(store, exited=lambda: process.poll() is not None))
+        bucket = replace(
+            SCRATCH, endpoint=store.endpoint, access_key=store.access_key, secret_key=store.secret_key
+        )
+        yield bucket_environment([bucket], "alice")
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [XARRAY_AND_S3FS, PARTS_WITH_S3FS, XARRAY_AND_OBSTORE, PLAIN_OBSTORE, BOTOCORE],
+    ids=["xarray and s3fs", "parts with s3fs", "xarray and obstore", "plain obstore", "botocore"],
+)
+def test_clients_need_nothing_but_the_environment(
+    environment: dict[str, str], tmp_path: Path, program: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        env={**environment, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
