@@ -35,8 +35,8 @@ HEAD = """\
 
 The section `ScalableHub` is the same everywhere: `c.ScalableHub` in `jupyterhub_config.py`,
 `hub.config.ScalableHub` in zero-to-jupyterhub, and the block of that name in a YAML file for
-`scalablehub up`, which also reads `LocalHub`. Sections are dicts by name, not lists, so that layered values merge. Names have
-small letters, digits and `-`. Unknown keys are errors.
+`scalablehub up`, which also reads `LocalHub`. Sections are dicts by name, not lists, so that layered values
+merge. Names have small letters, digits and `-`. Unknown keys are errors.
 
 | kind of value | how to write it |
 |---|---|
