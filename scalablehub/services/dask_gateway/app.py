@@ -156,7 +156,11 @@ class Front:
         self._runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
         await self._runner.setup()
         site = web.TCPSite(self._runner, settings.host, settings.port, backlog=1024)
-        await site.start()
+        try:
+            await site.start()
+        except OSError:
+            await self.close()
+            raise
         address: Any = self._runner.addresses[0]
         self.port = address[1]
 
@@ -166,10 +170,10 @@ class Front:
             await site.stop()
         await self.websockets.close()
         await self._runner.cleanup()
+        await self._inner.close()
         await self._pages.close()
         await self.identities.close()
         await self.gateway.close()
-        await self._inner.close()
         await self._session.close()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:

@@ -6,6 +6,7 @@ They listen on a Unix socket in a private folder; only the front of this process
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime
 import hashlib
 import logging
@@ -69,6 +70,7 @@ class Page(HubOAuthenticated, web.RequestHandler):  # type: ignore[misc]
     """A page for a person who is signed in, or who is on the way to be."""
 
     token = ""
+    person: Person | None = None
 
     def initialize(self, shared: Shared) -> None:
         """Take what all handlers share."""
@@ -80,6 +82,10 @@ class Page(HubOAuthenticated, web.RequestHandler):  # type: ignore[misc]
         for name, value in PAGE_HEADERS.items():
             self.set_header(name, value)
 
+    def get_current_user(self) -> Person | None:
+        """Return whom `identify` found: JupyterHub's own would stop the whole loop while it asks the hub."""
+        return self.person
+
     async def identify(self, *, now: bool) -> Person | None:
         """Return the visitor, None if they must sign in; raises the 403 and 503 refusals."""
         cookie = self.get_signed_cookie(self.hub_auth.cookie_name, max_age_days=COOKIE_DAYS)
@@ -87,11 +93,12 @@ class Page(HubOAuthenticated, web.RequestHandler):  # type: ignore[misc]
             return None
         self.token = cookie.decode("ascii", "replace")
         try:
-            return await self.shared.identities.member(self.token, now=now)
+            self.person = await self.shared.identities.member(self.token, now=now)
         except Refusal as refusal:
             if refusal.status == 401:
                 return None
             raise
+        return self.person
 
     def sign_in(self) -> None:
         """Send the visitor to the hub, to come back to this very address."""
@@ -197,16 +204,12 @@ class SignIn(Page):
 
 
 class Callback(Page, HubOAuthCallbackHandler):  # type: ignore[misc]
-    """The end of the sign-in, JupyterHub's as it is; only its look at the hub must not block the loop."""
+    """The end of the sign-in, JupyterHub's as it is."""
 
     async def prepare(self) -> None:
         """Find out who is already signed in before JupyterHub's handler asks."""
-        self.current_user = None
-        try:
-            person = await self.identify(now=True)
-        except Refusal:
-            return
-        self.current_user = person
+        with contextlib.suppress(Refusal):
+            await self.identify(now=True)
 
 
 def _row(cluster: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -63,6 +63,7 @@ class Websockets:
         if not web.WebSocketResponse().can_prepare(request):
             raise malformed_request()
         upstream = await self._connect(request, url, protocols)
+        browser: web.WebSocketResponse | None = None
         try:
             browser = web.WebSocketResponse(
                 protocols=(upstream.protocol,) if upstream.protocol else (),
@@ -79,7 +80,8 @@ class Websockets:
                 self._open.discard(browser)
             return browser
         finally:
-            await upstream.close()
+            # A browser that leaves has us cancelled, wherever we are: its own words still go on.
+            await upstream.close(code=_sendable(browser.close_code if browser is not None else None))
 
     async def _connect(
         self, request: web.BaseRequest, url: URL, protocols: tuple[str, ...]

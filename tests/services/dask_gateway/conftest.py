@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -29,7 +28,9 @@ class TinyServer:
         self.handler = handler
 
     async def start(self, port: int = 0) -> None:
-        self._runner = web.ServerRunner(web.Server(self._handle, handler_cancellation=True), shutdown_timeout=0.1)
+        self._runner = web.ServerRunner(
+            web.Server(self._handle, handler_cancellation=True), shutdown_timeout=0.1
+        )
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", port).start()
         self.port = self._runner.addresses[0][1]
@@ -79,7 +80,7 @@ class Seen:
 
 
 class FakeGateway:
-    """A dask-gateway whose clusters are `owners`; it checks its cookie before the header, as the real one does."""
+    """A dask-gateway whose clusters are `owners`; like the real one, it prefers its cookie to the header."""
 
     def __init__(self) -> None:
         self.owners = {"a1": "alice", "b1": "bob"}
@@ -151,7 +152,9 @@ class FakeGateway:
 class Place:
     """The service between its two tiny servers, and a client that keeps no cookies."""
 
-    def __init__(self, hub: FakeHub, gateway: FakeGateway, front: Front, client: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, hub: FakeHub, gateway: FakeGateway, front: Front, client: aiohttp.ClientSession
+    ) -> None:
         self.hub = hub
         self.gateway = gateway
         self.front = front
@@ -163,7 +166,9 @@ class Place:
         return f"{self.origin}{PREFIX}{path}"
 
     def cookie(self, token: str) -> dict[str, str]:
-        value = create_signed_value(cookie_secret(self.front.settings), "service-dask-gateway", token).decode()
+        value = create_signed_value(
+            cookie_secret(self.front.settings), "service-dask-gateway", token
+        ).decode()
         return {"Cookie": f'service-dask-gateway="{value}"'}
 
     async def raw(self, data: bytes) -> bytes:
@@ -228,7 +233,8 @@ async def place(limits: Limits) -> AsyncIterator[Place]:
 
 
 def open_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    folder = Path("/proc/self/fd")
+    return len(list(folder.iterdir())) if folder.exists() else 0
 
 
 def with_limits(**changes: float) -> Limits:

@@ -16,7 +16,13 @@ CLUSTERS = "api/v1/clusters/"
 
 @pytest.mark.parametrize(
     "value",
-    ["jupyterhub alice-token", "token alice-token", "Bearer alice-token", "JUPYTERHUB alice-token", "tOkEn alice-token"],
+    [
+        "jupyterhub alice-token",
+        "token alice-token",
+        "Bearer alice-token",
+        "JUPYTERHUB alice-token",
+        "tOkEn alice-token",
+    ],
 )
 async def test_every_spelling_of_the_scheme_reaches_dask_gateway_as_its_own(place: Place, value: str) -> None:
     async with place.client.get(place.url(CLUSTERS), headers={"Authorization": value}) as answer:
@@ -124,19 +130,33 @@ async def test_dask_gateway_s_cookie_never_reaches_the_caller(place: Place) -> N
 
 @pytest.mark.parametrize(
     "name",
-    ["X-Forwarded-User", "X_Forwarded_User", "X-Original-URL", "X-Forwarded-Host", "X-Real-IP", "Forwarded", "Remote-User"],
+    [
+        "X-Forwarded-User",
+        "X_Forwarded_User",
+        "X-Original-URL",
+        "X-Forwarded-Host",
+        "X-Real-IP",
+        "Forwarded",
+        "Remote-User",
+    ],
 )
 async def test_headers_that_claim_an_identity_or_an_address_stay_outside(place: Place, name: str) -> None:
     for path in (CLUSTERS, "clusters/a1/status"):
-        async with place.client.get(place.url(path), headers={**bearer("alice-token"), name: "admin"}) as answer:
+        async with place.client.get(
+            place.url(path), headers={**bearer("alice-token"), name: "admin"}
+        ) as answer:
             assert answer.status == 200
         assert name not in place.gateway.seen[-1].headers
 
 
-async def test_a_token_in_the_address_is_refused_and_not_logged(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_token_in_the_address_is_refused_and_not_logged(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("DEBUG")
     for query in ("token=canary-secret", "%74oken=canary-secret", "wait&Token=canary-secret"):
-        async with place.client.get(f"{place.url(CLUSTERS)}?{query}", headers=bearer("alice-token")) as answer:
+        async with place.client.get(
+            f"{place.url(CLUSTERS)}?{query}", headers=bearer("alice-token")
+        ) as answer:
             assert answer.status == 400
             assert "canary" not in await answer.text()
     assert place.gateway.seen == []
@@ -164,7 +184,9 @@ async def test_a_token_in_the_address_is_refused_and_not_logged(place: Place, ca
         ("TRACE", "api/v1/options", 405),
     ],
 )
-async def test_only_known_addresses_and_methods_pass(place: Place, method: str, path: str, status: int) -> None:
+async def test_only_known_addresses_and_methods_pass(
+    place: Place, method: str, path: str, status: int
+) -> None:
     async with place.client.request(method, place.url(path), headers=bearer("alice-token")) as answer:
         assert answer.status == status
     assert len(place.gateway.seen) == (1 if status == 200 else 0)
@@ -174,7 +196,9 @@ async def test_another_person_s_cluster_looks_exactly_like_none(place: Place) ->
     answers = []
     for method in ("GET", "DELETE"):
         for name in ("b1", "zz"):
-            async with place.client.request(method, place.url(CLUSTERS + name), headers=bearer("alice-token")) as answer:
+            async with place.client.request(
+                method, place.url(CLUSTERS + name), headers=bearer("alice-token")
+            ) as answer:
                 error = (await answer.json())["error"]
                 del error["request_id"]
                 answers.append((answer.status, answer.reason, error))
@@ -184,7 +208,10 @@ async def test_another_person_s_cluster_looks_exactly_like_none(place: Place) ->
 
 async def test_dask_gateway_s_own_client_gets_sentences_it_can_show(place: Place) -> None:
     headers = {"Authorization": "jupyterhub alice-token"}
-    async with aiohttp.ClientSession() as client, client.get(place.url(CLUSTERS + "zz"), headers=headers) as answer:
+    async with (
+        aiohttp.ClientSession() as client,
+        client.get(place.url(CLUSTERS + "zz"), headers=headers) as answer,
+    ):
         assert answer.status == 404
         assert await answer.json() == {"error": "There is no such cluster among yours, or no such address."}
 
@@ -254,14 +281,13 @@ async def test_a_body_over_a_mebibyte_is_refused_whether_announced_or_not(place:
 
     for data in (io.BytesIO(b" " * (1024 * 1024 + 1)), endless()):
         try:
-            async with place.client.post(place.url(CLUSTERS), data=data, headers=bearer("alice-token")) as answer:
+            async with place.client.post(
+                place.url(CLUSTERS), data=data, headers=bearer("alice-token")
+            ) as answer:
                 assert answer.status == 413
         except aiohttp.ClientConnectionError:
             pass  # closed while we were still sending: as good a refusal
     assert place.gateway.seen == []
-
-
-# --- freshness ---------------------------------------------------------------------------------------------------
 
 
 async def test_reads_within_seconds_ask_the_hub_once(place: Place) -> None:
@@ -274,10 +300,12 @@ async def test_reads_within_seconds_ask_the_hub_once(place: Place) -> None:
 async def test_reads_that_meet_share_one_question(place: Place) -> None:
     place.hub.gate.clear()
     reads = [
-        asyncio.create_task(place.client.get(place.url(CLUSTERS), headers=bearer("alice-token"))) for _ in range(20)
+        asyncio.create_task(place.client.get(place.url(CLUSTERS), headers=bearer("alice-token")))
+        for _ in range(20)
     ]
     await place.hub.asked.wait()
-    while place.front._runner.server.requests_count < 20:  # type: ignore[union-attr]
+    # All twenty are in our hands when the service has counted them.
+    while place.front._runner.server.requests_count < 20:  # type: ignore[union-attr]  # noqa: ASYNC110
         await asyncio.sleep(0)
     place.hub.gate.set()
     for answer in await asyncio.gather(*reads):
@@ -293,7 +321,9 @@ async def test_a_mutation_asks_the_hub_every_time(place: Place) -> None:
     assert place.hub.questions == ["alice-token"] * 3
 
 
-async def test_losing_access_refuses_the_next_mutation_though_a_read_is_still_remembered(place: Place) -> None:
+async def test_losing_access_refuses_the_next_mutation_though_a_read_is_still_remembered(
+    place: Place,
+) -> None:
     async with place.client.get(place.url(CLUSTERS), headers=bearer("alice-token")) as answer:
         assert answer.status == 200
     place.hub.scopes["alice"] = []
@@ -378,7 +408,13 @@ async def test_the_hub_s_check_needs_nobody_else(place: Place) -> None:
 async def test_no_secret_is_ever_logged(place: Place, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     headers = {"Authorization": "token canary-token", "Cookie": "canary=1"}
-    for path in (CLUSTERS, "clusters/a1/status?q=canary", "x?canary", "api/%00canary?canary", CLUSTERS + "canary?x=1"):
+    for path in (
+        CLUSTERS,
+        "clusters/a1/status?q=canary",
+        "x?canary",
+        "api/%00canary?canary",
+        CLUSTERS + "canary?x=1",
+    ):
         async with place.client.get(place.url(path), headers=headers) as answer:
             assert answer.status >= 400
     lines = [r.getMessage() for r in caplog.records if r.name.startswith("scalablehub")]

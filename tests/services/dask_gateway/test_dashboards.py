@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -17,7 +16,9 @@ SAME = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"}
 
 
 async def test_the_owner_s_cookie_opens_the_dashboard(place: Place) -> None:
-    async with place.client.get(place.url(STATUS), headers={**place.cookie("alice-token"), **NAVIGATE}) as answer:
+    async with place.client.get(
+        place.url(STATUS), headers={**place.cookie("alice-token"), **NAVIGATE}
+    ) as answer:
         assert (answer.status, await answer.text()) == (200, "dashboard /clusters/a1/status")
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["Content-Security-Policy"] == "frame-ancestors 'self'"
@@ -42,7 +43,9 @@ async def test_the_lab_s_own_fetch_with_the_cookie_works(place: Place) -> None:
 
 
 @pytest.mark.parametrize("cluster", ["b1", "zz"])
-async def test_somebody_else_s_dashboard_is_the_page_of_one_that_does_not_exist(place: Place, cluster: str) -> None:
+async def test_somebody_else_s_dashboard_is_the_page_of_one_that_does_not_exist(
+    place: Place, cluster: str
+) -> None:
     pages = []
     for name in (cluster, "nothing"):
         headers = {**place.cookie("alice-token"), **NAVIGATE}
@@ -54,7 +57,9 @@ async def test_somebody_else_s_dashboard_is_the_page_of_one_that_does_not_exist(
 
 
 async def test_a_stranger_s_browser_goes_to_sign_in_and_back(place: Place) -> None:
-    async with place.client.get(f"{place.url(STATUS)}?a=b&c=d", headers=NAVIGATE, allow_redirects=False) as answer:
+    async with place.client.get(
+        f"{place.url(STATUS)}?a=b&c=d", headers=NAVIGATE, allow_redirects=False
+    ) as answer:
         assert answer.status == 302
         assert answer.headers["Location"] == (
             "/services/dask-gateway/sign-in?next=/services/dask-gateway/clusters/a1/status?a%3Db%26c%3Dd"
@@ -75,7 +80,9 @@ async def test_a_stranger_s_browser_goes_to_sign_in_and_back(place: Place) -> No
 async def test_a_stranger_s_script_gets_json_and_no_redirect(
     place: Place, method: str, headers: dict[str, str], status: int
 ) -> None:
-    async with place.client.request(method, place.url(STATUS), headers=headers, allow_redirects=False) as answer:
+    async with place.client.request(
+        method, place.url(STATUS), headers=headers, allow_redirects=False
+    ) as answer:
         assert answer.status == status
     assert place.gateway.seen == []
 
@@ -86,7 +93,9 @@ async def test_an_expired_sign_in_goes_to_sign_in_again(place: Place) -> None:
         assert answer.status == 302
 
 
-@pytest.mark.parametrize("cookie", ["service-dask-gateway=alice-token", 'service-dask-gateway="2|1:0|10:1|20:x|4:eA==|00"'])
+@pytest.mark.parametrize(
+    "cookie", ["service-dask-gateway=alice-token", 'service-dask-gateway="2|1:0|10:1|20:x|4:eA==|00"']
+)
 async def test_a_forged_cookie_is_no_sign_in(place: Place, cookie: str) -> None:
     async with place.client.get(place.url(STATUS), headers={"Cookie": cookie}) as answer:
         assert answer.status == 401
@@ -106,11 +115,19 @@ async def test_two_sign_ins_at_once_are_refused(place: Place) -> None:
         ("GET", {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"}, 403),
         ("GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 200),
         ("GET", {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "no-cors"}, 200),
-        ("GET", {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "same-origin", "Service-Worker": "script"}, 403),
+        (
+            "GET",
+            {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "same-origin", "Service-Worker": "script"},
+            403,
+        ),
         ("POST", {}, 403),
         ("POST", {"Origin": "https://evil.example"}, 403),
         ("POST", {"Origin": "null"}, 403),
-        ("POST", {"Origin": "https://evil.example", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "cross-site"}, 403),
+        (
+            "POST",
+            {"Origin": "https://evil.example", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "cross-site"},
+            403,
+        ),
         ("POST", {"Origin": "own"}, 200),
         ("DELETE", {"Origin": "own"}, 200),
     ],
@@ -162,9 +179,6 @@ async def test_ownership_is_asked_again_before_a_change(place: Place) -> None:
         assert answer.status == 404
 
 
-# --- bytes -------------------------------------------------------------------------------------------------------
-
-
 async def test_ranges_conditions_and_encodings_are_the_two_ends_affair(place: Place) -> None:
     async def page(request: web.BaseRequest) -> web.StreamResponse:
         return web.Response(
@@ -191,8 +205,8 @@ async def test_not_modified_has_no_body(place: Place) -> None:
 
 
 async def test_head_tells_the_length_and_sends_nothing(place: Place) -> None:
-    head = f"HEAD {PREFIX}{STATUS} HTTP/1.1\r\nHost: x\r\nAuthorization: token alice-token\r\nConnection: close\r\n\r\n"
-    answer = await place.raw(head.encode())
+    head = f"HEAD {PREFIX}{STATUS} HTTP/1.1\r\nHost: x\r\nAuthorization: token alice-token\r\n"
+    answer = await place.raw(f"{head}Connection: close\r\n\r\n".encode())
     assert b"Content-Length: 29\r\n" in answer
     assert answer.endswith(b"\r\n\r\n")
 
@@ -224,10 +238,6 @@ async def test_a_large_upload_streams_to_the_scheduler(place: Place) -> None:
     assert received == 64 * 65536
 
 
-def _resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-
-
 async def test_a_slow_reader_slows_the_upstream_and_memory_stays_flat(place: Place) -> None:
     sent = 0
     stalled = asyncio.Event()
@@ -248,9 +258,8 @@ async def test_a_slow_reader_slows_the_upstream_and_memory_stays_flat(place: Pla
         return answer
 
     place.gateway.dashboard = flood
-    async with aiohttp.ClientSession(read_bufsize=65536) as client:
-        async with client.get(place.url(STATUS), headers=bearer("alice-token")):
-            await stalled.wait()
+    async with place.client.get(place.url(STATUS), headers=bearer("alice-token"), read_bufsize=65536):
+        await stalled.wait()
     assert sent < 64 * 1024 * 1024
 
 
@@ -306,17 +315,20 @@ async def test_a_caller_who_leaves_ends_the_upstream_s_work(place: Place) -> Non
 )
 async def test_ambiguous_requests_are_refused_and_the_connection_closed(place: Place, head: str) -> None:
     start = f"POST {PREFIX}{STATUS} HTTP/1.1\r\nHost: x\r\nAuthorization: token alice-token\r\n"
-    answer = await place.raw(f"{start}{head}\r\n0\r\n\r\nGET {PREFIX}healthz HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    answer = await place.raw(
+        f"{start}{head}\r\n0\r\n\r\nGET {PREFIX}healthz HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    )
     assert answer.split(b" ")[1] == b"400"
     assert answer.count(b"HTTP/1.") == 1
     assert place.gateway.seen == []
 
 
-# --- websockets --------------------------------------------------------------------------------------------------
-
-
-async def connect(place: Place, headers: dict[str, str], path: str = "clusters/a1/status/ws") -> aiohttp.ClientWebSocketResponse:
-    return await place.client.ws_connect(place.url(path), headers=headers, protocols=("bokeh", "a-session-token"))
+async def connect(
+    place: Place, headers: dict[str, str], path: str = "clusters/a1/status/ws"
+) -> aiohttp.ClientWebSocketResponse:
+    return await place.client.ws_connect(
+        place.url(path), headers=headers, protocols=("bokeh", "a-session-token")
+    )
 
 
 async def test_the_owner_s_websocket_carries_text_bytes_and_the_protocol(place: Place) -> None:
@@ -450,7 +462,7 @@ async def test_a_hundred_visits_leave_no_descriptor_behind(place: Place) -> None
 
     async def settled() -> int:
         async with asyncio.timeout(10):
-            while len(place.front.websockets) or len(place.front._runner.server.connections):  # type: ignore[union-attr]
+            while place.front.websockets or place.front._runner.server.connections:  # type: ignore[union-attr]  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         return open_descriptors()
 
