@@ -3,7 +3,7 @@
 Nothing here imports JupyterHub or Kubernetes: plain functions on plain models.
 """
 
-from scalablehub.description.checking import check_references
+from scalablehub.description.checking import check_complete, check_references
 from scalablehub.description.loading import DescriptionError, Problem, canonical_json, load_description
 from scalablehub.description.models import (
     THIS_MACHINE,
@@ -30,6 +30,7 @@ __all__ = [
     "Problem",
     "Size",
     "canonical_json",
+    "check_complete",
     "check_references",
     "load_description",
     "resolve",

@@ -15,8 +15,8 @@ def check_references(description: Description) -> Iterator[tuple[str, str]]:
         pool = description.nodes.get(size.node)
         if pool is None:
             yield f"sizes.{name}.node", _absent(size.node, "nodes", description.nodes)
-        elif size.share is None:
-            yield from _overflow(name, size, pool)
+        elif pool.cores is not None and pool.memory is not None:  # else measured, and checked again, later
+            yield from _misfit(name, size, pool)
     for name, image in description.images.items():
         for interface in image.interfaces or ():
             if interface not in description.interfaces:
@@ -40,39 +40,48 @@ def check_references(description: Description) -> Iterator[tuple[str, str]]:
         variables[bucket.variable] = name
 
 
+def check_complete(description: Description) -> Iterator[tuple[str, str]]:
+    """Yield (place, sentence) for each section without which nobody can start a server."""
+    for section in ("sizes", "images", "interfaces"):
+        if not getattr(description, section):
+            yield section, "is empty; a hub needs at least one of them"
+
+
 def share_of(pool: NodePool, share: str) -> tuple[float, int]:
     """Return (cores, bytes) of a share of one node of the pool, after what the system takes.
 
     Cores are rounded down to thousandths, memory to whole MiB, so that the shares of a node always fit it.
     """
     cores, memory = _usable(pool)
-    fraction = Fraction(share)
-    mebibytes = int(Fraction(memory, 2**20) * fraction)
-    return int(Fraction(cores).limit_denominator(1000) * fraction * 1000) / 1000, mebibytes * 2**20
+    thousandths = int(cores * 1000 * Fraction(share))
+    mebibytes = int(Fraction(memory, 2**20) * Fraction(share))
+    return thousandths / 1000, mebibytes * 2**20
 
 
-def _usable(pool: NodePool) -> tuple[float, int]:
-    return (
-        max((pool.cores or 0) - pool.reserved.cores, 0),
-        max((pool.memory or 0) - pool.reserved.memory, 0),
-    )
+def _usable(pool: NodePool) -> tuple[Fraction, int]:
+    cores = _as_written(pool.cores or 0) - _as_written(pool.reserved.cores)
+    return max(cores, Fraction(0)), max((pool.memory or 0) - pool.reserved.memory, 0)
 
 
-def _overflow(name: str, size: Size, pool: NodePool) -> Iterator[tuple[str, str]]:
-    if pool.cores is None or pool.memory is None:
-        return  # measured later, and checked again then
+def _as_written(cores: float) -> Fraction:
+    """Return exactly the decimal number that a person reads, not the binary one closest to it."""
+    return Fraction(repr(cores))
+
+
+def _misfit(name: str, size: Size, pool: NodePool) -> Iterator[tuple[str, str]]:
     cores, memory = _usable(pool)
-    if size.cores is not None and size.cores > cores:
+    room = f"a node of '{size.node}' has {format_cores(float(cores))} and {format_bytes(memory)} for servers"
+    if size.share is not None and not all(share_of(pool, size.share)):
+        yield f"sizes.{name}.share", f"{size.share} is nothing: {room}; ask for a larger share"
+    if size.cores is not None and _as_written(size.cores) > cores:
         yield (
             f"sizes.{name}.cores",
-            f"{format_cores(size.cores)} can never be scheduled: a node of '{size.node}' has "
-            f"{format_cores(cores)} for servers; ask for at most that",
+            f"{format_cores(size.cores)} can never be scheduled: {room}; ask for at most that",
         )
     if size.memory is not None and size.memory > memory:
         yield (
             f"sizes.{name}.memory",
-            f"{format_bytes(size.memory)} can never be scheduled: a node of '{size.node}' has "
-            f"{format_bytes(memory)} for servers; ask for at most that",
+            f"{format_bytes(size.memory)} can never be scheduled: {room}; ask for at most that",
         )
 
 

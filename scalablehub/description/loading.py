@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -93,12 +94,19 @@ def _suggestion(key: str, known: list[str]) -> str:
 
 def _keys_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
     """Return the keys that the model has at a location of an error."""
-    schema = model.model_json_schema()
+    schema = _schema(model)
     node: Any = schema
     for part in location:
         node = _follow(schema, node)
-        node = node.get("properties", {}).get(part, node.get("additionalProperties", {}))
+        # A section of named entries has one pattern for the names.
+        (entry,) = node.get("patternProperties", {"": {}}).values()
+        node = node.get("properties", {}).get(part, entry)
     return list(_follow(schema, node).get("properties", {}))
+
+
+@cache
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
 
 
 def _follow(schema: dict[str, Any], node: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from scalablehub.description.units import Bytes, Cores, Seconds, Share
+from scalablehub.description.units import Bytes, Cores, Seconds, Share, SomeBytes, SomeCores
 from scalablehub.errors import shown
 
 THIS_MACHINE = "this-machine"
@@ -49,7 +49,7 @@ class Entry(Section):
 class Reserved(Section):
     """What the system takes of each node before anybody's server gets a share."""
 
-    cores: float = Field(0, ge=0, description="Cores kept for the system.")
+    cores: Cores = Field(0, description="Cores kept for the system, such as 0.5.")
     memory: Bytes = Field(0, description="Memory kept for the system, such as '1G'.")
 
 
@@ -61,8 +61,8 @@ class NodePool(Section):
     instance: Literal["this-machine"] | None = Field(
         None, description="'this-machine': the capacity is measured where the hub runs."
     )
-    cores: Cores | None = Field(None, description="Cores of one node.")
-    memory: Bytes | None = Field(None, description="Memory of one node, such as '64G'.")
+    cores: SomeCores | None = Field(None, description="Cores of one node.")
+    memory: SomeBytes | None = Field(None, description="Memory of one node, such as '64G'.")
     reserved: Reserved = Field(default_factory=Reserved, description="What the system takes of one node.")
 
     @model_validator(mode="after")
@@ -77,8 +77,8 @@ class Size(Entry):
 
     node: Name = Field(description="The node pool it runs on.")
     share: Share | None = Field(None, description="A share of one node, such as '1/4', after the system's.")
-    cores: Cores | None = Field(None, description="Cores, if not given by a share.")
-    memory: Bytes | None = Field(None, description="Memory, such as '8G', if not given by a share.")
+    cores: SomeCores | None = Field(None, description="Cores, if not given by a share.")
+    memory: SomeBytes | None = Field(None, description="Memory, such as '8G', if not given by a share.")
 
     @model_validator(mode="after")
     def _has_one_measure(self) -> Size:
@@ -96,7 +96,9 @@ class Interface(Entry):
     url: str = Field(
         description="Path on the user's server, such as '/lab'.", pattern=r"^/[A-Za-z0-9._~/-]*$"
     )
-    packages: tuple[str, ...] = Field((), description="Python packages that an image needs for it.")
+    packages: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...] = Field(
+        (), description="Python packages that an image needs for it, by the name that one imports."
+    )
     commands: tuple[str, ...] = Field((), description="Commands that an image needs for it.")
 
 
@@ -118,6 +120,14 @@ class Image(Entry):
         if self.image is None and self.prefix is None:
             raise ValueError("an image needs 'image' (a container image) or 'prefix' (a Python environment)")
         return self
+
+
+def _variable(value: str) -> str:
+    if value.startswith("AWS_"):
+        raise ValueError(
+            f"{shown(value)} configures S3 clients; choose a name that does not begin with 'AWS_'"
+        )
+    return value
 
 
 def _bucket_url(value: str) -> str:
@@ -146,7 +156,9 @@ class Bucket(Entry):
     region: str | None = Field(None, description="Region of the bucket.")
     access: Literal["read", "write"] = Field("read", description="'write' includes reading.")
     per_user: bool = Field(False, description="Whether each user has a prefix of their own, by user name.")
-    variable: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]*$")] | None = Field(
+    variable: (
+        Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]*$"), AfterValidator(_variable)] | None
+    ) = Field(
         None, description="Environment variable with its URL on servers and workers, such as SCRATCH_BUCKET."
     )
 

@@ -36,9 +36,9 @@ def resolve(
             pool["memory"] = pool["memory"] or machine.memory
     measured = load_description(raw)
     for name, size in measured.sizes.items():
-        pool_of_size = measured.nodes[size.node]
-        if size.share is not None and pool_of_size.cores is not None:
-            cores, memory = share_of(pool_of_size, size.share)
+        node = measured.nodes[size.node]
+        if size.share is not None and node.cores is not None and node.memory is not None:
+            cores, memory = share_of(node, size.share)
             raw["sizes"][name] |= {"share": None, "cores": cores, "memory": memory}
     for bucket in raw["buckets"].values():
         if bucket["endpoint"] == THIS_MACHINE and store is not None:

@@ -9,7 +9,7 @@ import re
 from fractions import Fraction
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from scalablehub.errors import shown
 
@@ -35,7 +35,7 @@ def parse_bytes(value: Any) -> int:
     """
     parts = _number_and_unit(value)
     number, unit = parts or ("", "?")
-    letter = re.sub(r"i?B?$", "", unit).upper()
+    letter = re.sub(r"(?<=[A-Za-z])i?B?$|^B$", "", unit).upper()
     if parts is None or letter not in _BYTES:
         example = f"{number}G" if number else "16G"
         raise ValueError(f"{shown(value)} is not a size; write {example!r}")
@@ -57,16 +57,16 @@ def parse_seconds(value: Any) -> int:
 
 
 def parse_cores(value: Any) -> float:
-    """Return a positive number of cores from ``2``, ``0.5`` or ``"500m"`` (thousandths of a core).
+    """Return a number of cores from ``2``, ``0.5`` or ``"500m"`` (thousandths of a core).
 
     Raises:
         ValueError: the value is not a number of cores.
     """
     parts = _number_and_unit(value)
     number, unit = parts or ("", "?")
-    if parts is None or unit not in {"", "m"} or not (cores := float(number)) > 0:
+    if parts is None or unit not in {"", "m"}:
         raise ValueError(f"{shown(value)} is not a number of cores; write 2 or 0.5")
-    return cores / 1000 if unit == "m" else cores
+    return float(number) / 1000 if unit == "m" else float(number)
 
 
 def parse_share(value: Any) -> str:
@@ -98,14 +98,24 @@ def format_bytes(number: int) -> str:
 
 def format_cores(cores: float) -> str:
     """Return cores for people: ``"1 core"``, ``"2 cores"``, ``"0.5 cores"``."""
-    return f"{_trimmed(cores, 2)} {'core' if cores == 1 else 'cores'}"
+    number = _trimmed(cores, 2)
+    return f"{number} {'core' if number == '1' else 'cores'}"
 
 
 def _trimmed(number: float, decimals: int = 1) -> str:
     return f"{number:.{decimals}f}".rstrip("0").rstrip(".")
 
 
+def _more_than_nothing(number: float) -> float:
+    # Thousandths are what Kubernetes counts cores in; less memory than a byte is none.
+    if number < 0.001:
+        raise ValueError("is nothing; write how much of it there is, or leave it out")
+    return number
+
+
 Bytes = Annotated[int, BeforeValidator(parse_bytes)]
 Seconds = Annotated[int, BeforeValidator(parse_seconds)]
 Cores = Annotated[float, BeforeValidator(parse_cores)]
+SomeBytes = Annotated[Bytes, AfterValidator(_more_than_nothing)]
+SomeCores = Annotated[Cores, AfterValidator(_more_than_nothing)]
 Share = Annotated[str, BeforeValidator(parse_share)]
