@@ -62,20 +62,11 @@ def choose(decision: Decision, options: object) -> Selection:
             raise Refusal(
                 "option-unknown", f"{shown(key)} is not a choice of this hub; choose {_listed(KINDS)}."
             )
-    image = _pick("image", decision.images, options)
-    fitting = [choice for choice in decision.interfaces if choice.name in image.interfaces]
-    if (name := options.get("interface")) is not None and name in {
-        choice.name for choice in decision.interfaces if choice not in fitting
-    }:
-        raise Refusal(
-            "interface-not-in-image",
-            f"{image.display_name} has no {name}; choose one of {_listed(c.name for c in fitting)}.",
-        )
-    return Selection(
-        size=_pick("size", decision.sizes, options),
-        image=image,
-        interface=_pick("interface", fitting, options),
-    )
+    size = _pick("size", decision.sizes, options)
+    # Where no image is named, one that has the interface is better than the first.
+    wanted = options.get("interface")
+    image = _pick("image", sorted(decision.images, key=lambda i: not _fits(decision, i, wanted)), options)
+    return Selection(size, image, _pick_interface(decision, image, options))
 
 
 def remembered(decision: Decision, options: object) -> tuple[Selection | None, list[str]]:
@@ -101,8 +92,26 @@ def remembered(decision: Decision, options: object) -> tuple[Selection | None, l
         return None, [refusal.message]
 
 
+def _fits(decision: Decision, image: ImageChoice, wanted: object) -> bool:
+    """Return whether the image has an interface that the user may have: the wanted one, if one is."""
+    return any(
+        choice.is_open and choice.name in image.interfaces and wanted in (None, choice.name)
+        for choice in decision.interfaces
+    )
+
+
+def _pick_interface(decision: Decision, image: ImageChoice, options: Mapping[str, Any]) -> InterfaceChoice:
+    fitting = [choice for choice in decision.interfaces if choice.name in image.interfaces]
+    for choice in decision.interfaces:
+        if choice.name == options.get("interface") and choice not in fitting and choice.is_open:
+            raise Refusal(
+                "interface-not-in-image",
+                f"{image.display_name} has no {choice.display_name}; {_remedy(fitting)}.",
+            )
+    return _pick("interface", fitting, options)
+
+
 def _pick(kind: str, choices: Sequence[_SomeChoice], options: Mapping[str, Any]) -> _SomeChoice:
-    open_names = [choice.name for choice in choices if choice.is_open]
     if options.get(kind) is None:
         for choice in choices:
             if choice.is_open:
@@ -118,10 +127,14 @@ def _pick(kind: str, choices: Sequence[_SomeChoice], options: Mapping[str, Any])
             return choice
         if choice.name == name and choice.state is State.LOCKED:
             raise Refusal(f"{kind}-locked", f"{choice.display_name} cannot be chosen: {choice.why}", 403)
-    remedy = f"choose one of {_listed(open_names)}" if open_names else "ask the hub's admin"
-    raise Refusal(f"{kind}-unknown", f"There is no {kind} {shown(name)} for you; {remedy}.")
+    raise Refusal(f"{kind}-unknown", f"There is no {kind} {shown(name)} for you; {_remedy(choices)}.")
 
 
-def _listed(names: Any) -> str:
-    *most, last = names or ["nothing"]
-    return f"{', '.join(most)} or {last}" if most else str(last)
+def _remedy(choices: Sequence[Choice]) -> str:
+    names = [choice.name for choice in choices if choice.is_open]
+    return f"choose {_listed(names)}" if names else "ask the hub's admin"
+
+
+def _listed(names: Sequence[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} or {last}" if most else last
