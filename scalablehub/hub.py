@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from traitlets import Bool, Dict
-from traitlets.config import Config, Configurable
+from traitlets.config import Config
 from traitlets.config.loader import LazyConfigValue
+from traitlets.utils.importstring import import_item
 
-from scalablehub.description import Description, DescriptionError, Problem, load_description
+from scalablehub.description import Description, DescriptionError, Problem, check_complete, load_description
 from scalablehub.description.models import Dask
 from scalablehub.errors import PublicError, shown
 
@@ -24,52 +25,38 @@ ACCESS_SCOPE = f"access:services!service={SERVICE}"
 DASK_ROLE = "scalablehub-dask"
 LOCAL_SPAWNER = "scalablehub.spawner.local.ScalableLocalSpawner"
 KUBE_SPAWNER = "scalablehub.spawner.kubernetes.ScalableKubeSpawner"
+_LOCAL_SPAWNER_ENTRY_POINT = "scalablehub-local"
 _STOCK_KUBE_SPAWNERS = ("kubespawner.KubeSpawner", "kubespawner.spawner.KubeSpawner")
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-
-class ScalableHub(Configurable):
-    """The hub's description: what an admin writes, one trait per section."""
-
-    enabled = Bool(True, help="Whether scalablehub does anything. False leaves the hub as it was.").tag(
-        config=True
-    )
-    nodes = Dict(help="Node pools by name: what servers and workers run on.").tag(config=True)
-    sizes = Dict(help="Sizes of servers and Dask workers by name.").tag(config=True)
-    images = Dict(help="Environments by name.").tag(config=True)
-    interfaces = Dict(help="Interfaces by name: where a user lands.").tag(config=True)
-    buckets = Dict(help="Shared data by name.").tag(config=True)
-    dask = Dict(None, allow_none=True, help="Dask clusters through the hub; leave it out for none.").tag(
-        config=True
-    )
 
 
 def read_description(c: Config) -> Description:
-    """Return the description in ``c.ScalableHub``.
+    """Return the description in ``c.ScalableHub``; one that is not enabled is not looked at.
 
     Raises:
         DescriptionError: it cannot be used; the error names each place.
     """
-    known = ScalableHub.class_trait_names(config=True)
-    unknown = [key for key in c.ScalableHub if key not in known]
-    if unknown:
-        raise DescriptionError(
-            Problem(f"ScalableHub.{key}", f"unknown key; known here: {', '.join(known)}") for key in unknown
-        )
-    hub = ScalableHub(config=Config({"ScalableHub": c.ScalableHub}))
-    return load_description({name: getattr(hub, name) for name in known})
+    written = _written(c.ScalableHub)
+    if written.get("enabled") is False:
+        return Description(enabled=False)
+    return load_description(written)
 
 
 def configure_spawner(c: Config) -> None:
     """Make servers follow the description.
 
     Raises:
+        DescriptionError: nobody could start a server with the description.
         PublicError: the hub has a spawner of its own that ours cannot replace.
     """
     description = read_description(c)
     if not description.enabled:
         return
-    c.JupyterHub.spawner_class = _our_spawner(c)
+    if missing := list(check_complete(description)):
+        raise DescriptionError(Problem(f"ScalableHub.{where}", sentence) for where, sentence in missing)
+    spawner = _our_spawner(c)
+    if LOCAL_SPAWNER in _ancestry(spawner):
+        _keep_to_loopback(c)
+    c.JupyterHub.spawner_class = spawner
     c.ChoosingSpawner.description = description
     _append(c.Spawner, "server_token_scopes", ["users:activity!user", "access:servers!server"])
     if description.dask is not None:
@@ -78,6 +65,8 @@ def configure_spawner(c: Config) -> None:
 
 def configure_dask_gateway(c: Config) -> None:
     """Add the dask-gateway service, and the right to use it for those whom the description allows.
+
+    A service of that name with a ``url`` but no ``command`` is one that the admin runs elsewhere.
 
     Raises:
         DescriptionError: the description has Dask but does not say where dask-gateway's server is.
@@ -95,14 +84,15 @@ def configure_dask_gateway(c: Config) -> None:
                 )
             ]
         )
-    service = {
-        "name": SERVICE,
-        "url": dask.service_url,
-        "command": [sys.executable, "-m", "scalablehub.services.dask_gateway"],
-        "environment": {"SCALABLEHUB_GATEWAY_URL": dask.gateway_url},
-        # It is the hub's own: a page that asks whether to trust it would only puzzle people.
-        "oauth_no_confirm": True,
-    }
+    # It is the hub's own: a page that asks whether to trust it would only puzzle people.
+    service: dict[str, Any] = {"name": SERVICE, "oauth_no_confirm": True}
+    present = _named(c.JupyterHub, "services", SERVICE)
+    if present is None or "url" not in present or "command" in present:
+        service |= {
+            "url": dask.service_url,
+            "command": [sys.executable, "-m", "scalablehub.services.dask_gateway"],
+            "environment": {"SCALABLEHUB_GATEWAY_URL": dask.gateway_url},
+        }
     _merge_named(c.JupyterHub, "services", service)
     _grant(c, dask)
 
@@ -118,14 +108,13 @@ def configure(c: Config) -> None:
 
 
 def _our_spawner(c: Config) -> Any:
-    configured = c.JupyterHub.get("spawner_class")
-    if configured is None or isinstance(configured, LazyConfigValue):
-        _refuse_beyond_loopback(c)
+    configured = _written(c.JupyterHub).get("spawner_class")
+    if configured is None:
         return LOCAL_SPAWNER
-    name = configured if isinstance(configured, str) else f"{configured.__module__}.{configured.__name__}"
+    name = configured if isinstance(configured, str) else f"{configured.__module__}.{configured.__qualname__}"
     if name in _STOCK_KUBE_SPAWNERS:
         return KUBE_SPAWNER
-    if name in (LOCAL_SPAWNER, KUBE_SPAWNER, "scalablehub-local") or _is_ours(configured):
+    if {LOCAL_SPAWNER, KUBE_SPAWNER} & _ancestry(configured):
         return configured
     raise PublicError(
         "spawner-foreign",
@@ -135,41 +124,48 @@ def _our_spawner(c: Config) -> Any:
     )
 
 
-def _is_ours(configured: object) -> bool:
-    return isinstance(configured, type) and any(
-        base.__name__ == "ChoosingSpawner" for base in configured.__mro__
-    )
+def _ancestry(spawner: object) -> set[str]:
+    """Return the full names of a spawner class and of its bases; the bare name if it is not installed."""
+    if spawner == _LOCAL_SPAWNER_ENTRY_POINT:
+        return {LOCAL_SPAWNER}
+    if isinstance(spawner, str):
+        try:
+            spawner = import_item(spawner)
+        except ImportError:
+            return {str(spawner)}
+    return {f"{base.__module__}.{base.__qualname__}" for base in getattr(spawner, "__mro__", ())}
 
 
-def _refuse_beyond_loopback(c: Config) -> None:
+def _keep_to_loopback(c: Config) -> None:
     """Refuse a hub that others can reach while its servers have no isolation from each other."""
-    hosts = {
-        "JupyterHub.bind_url": urlsplit(c.JupyterHub.get("bind_url") or "http://127.0.0.1").hostname,
-        "JupyterHub.ip": c.JupyterHub.get("ip") or "127.0.0.1",
-    }
-    if not c.JupyterHub.get("bind_url") and not c.JupyterHub.get("ip"):
+    hub = _written(c.JupyterHub)
+    if "bind_url" not in hub and "ip" not in hub:
         c.JupyterHub.ip = "127.0.0.1"
-    for place, host in hosts.items():
-        if host not in _LOOPBACK:
+    addresses = {"JupyterHub.bind_url": urlsplit(hub["bind_url"]).hostname} if "bind_url" in hub else {}
+    for section in ("JupyterHub", "Spawner", "LocalProcessSpawner", "ScalableLocalSpawner"):
+        if "ip" in (written := _written(c.get(section, {}))):
+            addresses[f"{section}.ip"] = written["ip"]
+    for place, address in addresses.items():
+        if not _is_loopback(address):
             raise PublicError(
                 "beyond-loopback",
-                f"{place} is {shown(host)}, which others can reach, but servers that are processes of this "
-                f"machine are not isolated from each other. Listen on 127.0.0.1, or set "
-                f"JupyterHub.spawner_class to {KUBE_SPAWNER}.",
+                f"{place} is {shown(address) if address else 'every address'}, which others can reach, but "
+                "servers that are processes of this machine are not isolated from each other. Listen on "
+                f"127.0.0.1, or set JupyterHub.spawner_class to {KUBE_SPAWNER}.",
                 500,
             )
 
 
+def _is_loopback(address: object) -> bool:
+    try:
+        return address == "localhost" or ip_address(str(address)).is_loopback
+    except ValueError:
+        return False
+
+
 def _grant(c: Config, dask: Dask) -> None:
     """Give the access scope to the groups that may have clusters; a role `user` is everybody's."""
-    if dask.allowed_groups is None:
-        role = _named(c.JupyterHub, "load_roles", "user") or {"scopes": ["self"]}
-        scopes = [
-            *role.get("scopes", []),
-            *([] if ACCESS_SCOPE in role.get("scopes", []) else [ACCESS_SCOPE]),
-        ]
-        _merge_named(c.JupyterHub, "load_roles", {**role, "name": "user", "scopes": scopes}, replace=True)
-    else:
+    if dask.allowed_groups is not None:
         role = {
             "name": DASK_ROLE,
             "description": "May have Dask clusters",
@@ -177,39 +173,64 @@ def _grant(c: Config, dask: Dask) -> None:
             "groups": list(dask.allowed_groups),
         }
         _merge_named(c.JupyterHub, "load_roles", role)
+        return
+    everybody = _named(c.JupyterHub, "load_roles", "user")
+    if everybody is None:
+        # A role that is defined anew loses what it had: 'self' is JupyterHub's own.
+        _append(c.JupyterHub, "load_roles", [{"name": "user", "scopes": ["self", ACCESS_SCOPE]}])
+    elif ACCESS_SCOPE not in (scopes := everybody.get("scopes", [])):
+        everybody["scopes"] = [*scopes, ACCESS_SCOPE]
+
+
+def _written(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what somebody set in a section: plain values, and what lazy dicts were updated with.
+
+    traitlets makes a lazy value of every key that is only looked at, and one that was resolved forgets what
+    is added to it later; so they are read, never resolved.
+    """
+    written = {}
+    for key, value in section.items():
+        if not isinstance(value, LazyConfigValue):
+            written[key] = value
+        elif "update" in (changes := value.to_dict()):
+            written[key] = changes["update"]
+    return written
 
 
 def _items(section: Config, key: str) -> list[Any]:
     value = section.get(key)
     if isinstance(value, LazyConfigValue):
-        return [*(value._prepend or []), *(value._extend or [])]
+        changes = value.to_dict()
+        inserted = [item for _, item in changes.get("inserts", ())]
+        return [*changes.get("prepend", ()), *inserted, *changes.get("extend", ())]
     return list(value or [])
 
 
 def _named(section: Config, key: str, name: str) -> dict[str, Any] | None:
-    for item in _items(section, key):
-        if isinstance(item, Mapping) and item.get("name") == name:
-            return item  # type: ignore[return-value]
-    return None
+    return next((item for item in _items(section, key) if item.get("name") == name), None)
 
 
-def _merge_named(section: Config, key: str, item: dict[str, Any], *, replace: bool = False) -> None:
+def _merge_named(section: Config, key: str, item: dict[str, Any]) -> None:
     """Add the item to a list of named things; where the name is there already, only fill its gaps."""
     present = _named(section, key, item["name"])
     if present is None:
         _append(section, key, [item])
     else:
-        for name, value in item.items():
-            if replace:
-                present[name] = value
-            else:
-                present.setdefault(name, value)
+        _fill(present, item)
+
+
+def _fill(present: dict[str, Any], gaps: Mapping[str, Any]) -> None:
+    for name, value in gaps.items():
+        if isinstance(value, dict) and isinstance(present.get(name), dict):
+            _fill(present[name], value)
+        else:
+            present.setdefault(name, value)
 
 
 def _append(section: Config, key: str, items: list[Any]) -> None:
     """Add the items that a list does not have yet; a callable is the admin's own and stays."""
     value = section.get(key)
-    if callable(value) and not isinstance(value, LazyConfigValue):
+    if callable(value):
         return
     missing = [item for item in items if item not in _items(section, key)]
     if value is None or isinstance(value, LazyConfigValue):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 import yaml
 from pydantic import Field, StringConstraints
 
-from scalablehub.description import Description, DescriptionError, Problem, load_description
+from scalablehub.description import Description, DescriptionError, Problem, check_complete, load_description
 from scalablehub.description.loading import validate
 from scalablehub.description.models import THIS_MACHINE, Section
 from scalablehub.description.units import Seconds
@@ -56,24 +56,18 @@ def load_settings(path: Path) -> Settings:
         )
     description = load_description(raw.get("ScalableHub") or {})
     local = validate(LocalHub, raw.get("LocalHub") or {}, "LocalHub")
-    if problems := [*_missing(description), *_unfit(description, local)]:
+    missing = [Problem(f"ScalableHub.{where}", sentence) for where, sentence in check_complete(description)]
+    if problems := [*missing, *_unfit(description, local)]:
         raise DescriptionError(problems)
     return Settings(description, local)
-
-
-def _missing(description: Description) -> list[Problem]:
-    return [
-        Problem(f"ScalableHub.{section}", "is empty; a hub needs at least one of them")
-        for section in ("sizes", "images", "interfaces")
-        if not getattr(description, section)
-    ]
 
 
 def _unfit(description: Description, local: LocalHub) -> list[Problem]:
     problems = [
         Problem(
             f"ScalableHub.images.{name}.prefix",
-            "is missing; on one machine an image is a Python environment: write its folder, or 'this-environment'",
+            "is missing; on one machine an image is a Python environment: write its folder, "
+            "or 'this-environment'",
         )
         for name, image in description.images.items()
         if image.prefix is None
@@ -92,7 +86,8 @@ def _unfit(description: Description, local: LocalHub) -> list[Problem]:
             problems.append(
                 Problem(
                     "LocalHub.sample_data",
-                    f"bucket '{local.sample_data}' is not on this machine; give it the endpoint '{THIS_MACHINE}'",
+                    f"bucket '{local.sample_data}' is not on this machine; "
+                    f"give it the endpoint '{THIS_MACHINE}'",
                 )
             )
     return problems
@@ -112,6 +107,8 @@ def _read(path: Path) -> dict[str, Any]:
         line = f", line {mark.line + 1}" if mark else ""
         words = getattr(error, "problem", None) or "is not YAML"
         raise PublicError("config-not-yaml", f"{path}{line}: not YAML: {words}.") from None
+    except ValueError as error:  # such as a date that no calendar has
+        raise PublicError("config-not-yaml", f"{path}: not YAML: {error}.") from None
     if not isinstance(raw, dict):
         raise PublicError("config-empty", f"{path}: needs the sections ScalableHub and LocalHub.")
     return raw
