@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from aiohttp import web
 from dask_gateway_server.options import Mapping as MappingField
 from dask_gateway_server.options import Options, Select
 
@@ -41,10 +42,12 @@ def cluster_options(
 
     def options_of(user: Any) -> Options:
         decision = decide_for(description, user, lacks)
-        if not decision.dask.is_open or not decision.dask.workers:
-            raise ValueError(f"You may not have Dask clusters: {decision.dask.why}.")
         sizes = {size.name: size for size in decision.dask.workers}
         images = [image.name for image in decision.images if image.is_open]
+        if not decision.dask.is_open:
+            raise web.HTTPForbidden(reason=f"You may not have Dask clusters: {decision.dask.why}.")
+        if not sizes or not images:
+            raise web.HTTPForbidden(reason="There is no worker size and environment that you may have.")
 
         def configuration(options: Any) -> dict[str, Any]:
             size = sizes[options.worker_size]

@@ -1,4 +1,4 @@
-"""The supervisor of a hub on one machine: ``python -m scalablehub.local PLAN PARENT``, started by `scalablehub up`.
+"""The supervisor of a hub on one machine: ``python -m scalablehub.local PLAN PARENT``; `up` starts it.
 
 It reports to its standard output, a line of JSON each: ``{"event": …, "text": …}``.
 """
@@ -37,6 +37,11 @@ async def supervise(plan_file: Path, parent: int) -> int:
         await Supervisor(make_parts(read_plan(plan_file)), report).run(stop)
     except PublicError as error:
         report("failed", error.message)
+        return 1
+    except OSError as error:
+        report(
+            "failed", f"{error.filename or 'The hub'}: {error.strerror or error}; see to it and start again."
+        )
         return 1
     return 0
 

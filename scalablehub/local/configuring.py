@@ -8,6 +8,7 @@ from typing import Any
 
 from traitlets.config import Config
 
+from scalablehub.dask.options import cluster_options
 from scalablehub.decisions import Decision
 from scalablehub.hub import LOCAL_SPAWNER, SERVICE, configure
 from scalablehub.local.plan import HOST, Plan, read_plan
@@ -70,8 +71,6 @@ def configure_hub(c: Config, plan: Plan | None = None) -> None:
 
 def configure_gateway(c: Config, plan: Plan | None = None) -> None:
     """Set up dask-gateway's server: loopback only, the hub's users, our backend and options."""
-    from scalablehub.dask.options import cluster_options
-
     plan = plan or read_plan()
     ports, layout = plan.ports, plan.layout
     c.DaskGateway.backend_class = "scalablehub.dask.local.ScalableLocalBackend"
@@ -90,6 +89,9 @@ def configure_gateway(c: Config, plan: Plan | None = None) -> None:
     c.ScalableLocalBackend.db_url = f"sqlite:///{layout.run / 'gateway.sqlite'}"
     c.ScalableLocalBackend.db_encrypt_keys = [plan.secrets.gateway_db_key]
     c.ScalableLocalBackend.sigint_timeout = 3
+    # Looking at processes of this machine is cheap: who waits for one that failed hears of it soon.
+    c.ScalableLocalBackend.cluster_status_period = 3
+    c.ScalableLocalBackend.worker_status_period = 3
     if plan.description.dask is not None:
         c.ScalableLocalBackend.max_clusters = plan.description.dask.max_clusters
     c.Backend.cluster_options = cluster_options(

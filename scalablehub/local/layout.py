@@ -119,7 +119,7 @@ class Layout:
         """
         if not self.root.exists():
             return
-        if not (self.root / _MARK).exists() and any(self.root.iterdir()):
+        if not (self.root / _MARK).exists() and (not self.root.is_dir() or any(self.root.iterdir())):
             raise PublicError(
                 "data-dir-foreign",
                 f"{self.root} is not a folder that scalablehub made, so --reset leaves it alone.",
@@ -127,7 +127,9 @@ class Layout:
         try:
             shutil.rmtree(self.root)
         except OSError as error:
-            raise PublicError("data-dir-stays", f"{error.filename}: {error.strerror}.") from None
+            raise PublicError(
+                "data-dir-stays", f"{error.filename or self.root}: {error.strerror or error}."
+            ) from None
 
     def secrets(self) -> Secrets:
         """Return this hub's secrets, made at the first call; a damaged file is made anew."""
@@ -143,7 +145,7 @@ class Layout:
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read, whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)
     temporary.replace(path)
 

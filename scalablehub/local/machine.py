@@ -35,16 +35,25 @@ def locate_images(description: Description) -> Description:
 def find_lacks(description: Description) -> dict[str, str]:
     """Return what cannot be had here: a place of the description to the reason, in a sentence."""
     lacks = {}
-    usable = []
+    usable = {}
     for name, image in description.images.items():
         prefix = Path(image.prefix or "")
         if not (prefix / "bin" / "jupyterhub-singleuser").exists():
             lacks[f"images.{name}"] = f"There is no jupyterhub-singleuser in {prefix}."
         else:
-            usable.append(prefix)
+            usable[name] = prefix
     for name, interface in description.interfaces.items():
+        prefixes = [
+            prefix
+            for image, prefix in usable.items()
+            if (offered := description.images[image].interfaces) is None or name in offered
+        ]
         missing = next(
-            (what for prefix in usable for what in _missing(prefix, interface.packages, interface.commands)),
+            (
+                what
+                for prefix in prefixes
+                for what in _missing(prefix, interface.packages, interface.commands)
+            ),
             None,
         )
         if missing:

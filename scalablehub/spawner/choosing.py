@@ -106,7 +106,7 @@ class ChoosingSpawner(LoggingConfigurable):
         except Refusal as refusal:
             self._forget_options()
             error = web.HTTPError(refusal.status, refusal.message)
-            error.jupyterhub_message = refusal.message
+            error.jupyterhub_message = refusal.message  # type: ignore[attr-defined]
             raise error from None
         return self.selection
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kubespawner import KubeSpawner
 
 from scalablehub.spawner.choosing import ChoosingSpawner
@@ -21,7 +23,7 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
             tornado.web.HTTPError: the user may not have it.
         """
         selection = self.select()
-        self.profile_list = []
+        self.profile_list: list[Any] = []
         await super().load_user_options()
         self.mem_guarantee = self.mem_limit = selection.size.memory
         self.cpu_guarantee, self.cpu_limit = selection.size.cores, None

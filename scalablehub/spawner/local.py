@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jupyterhub.spawner import LocalProcessSpawner
 from traitlets import Unicode
@@ -39,9 +40,9 @@ class ScalableLocalSpawner(ChoosingSpawner, LocalProcessSpawner):  # type: ignor
 
     @property
     def slug(self) -> str:
-        """The user's and the server's name as one path component."""
+        """The user's and the server's name as one path component; no user's slug has a ':' in it."""
         user = self.decision().user.slug
-        return f"{user}--{self.name}" if self.name else user
+        return f"{user}:{quote(self.name, safe='')}" if self.name else user
 
     @property
     def home(self) -> Path:

