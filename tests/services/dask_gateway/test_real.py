@@ -151,7 +151,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     values.update(
         proxy=proxy_command(folder, print),
         admin=admin,
-        root=Path(__file__).parents[3],
+        root=os.pathsep.join([str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]),
         folder=folder,
         bin=Path(sys.executable).parent,
     )
