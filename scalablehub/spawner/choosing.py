@@ -101,10 +101,11 @@ class ChoosingSpawner(LoggingConfigurable):
         Raises:
             tornado.web.HTTPError: the user may not have it; the sentence is for them.
         """
+        decision = self.decision()
         try:
-            self.selection = choose(self.decision(), self.user_options)
+            self.selection = choose(decision, self.user_options)
         except Refusal as refusal:
-            self._forget_options()
+            self._forget_refused(decision)
             error = web.HTTPError(refusal.status, refusal.message)
             error.jupyterhub_message = refusal.message  # type: ignore[attr-defined]
             raise error from None
@@ -127,8 +128,13 @@ class ChoosingSpawner(LoggingConfigurable):
             public_address=self.gateway_public_address,
         )
 
-    def _forget_options(self) -> None:
-        """Keep what was refused from being the user's next default."""
+    def _forget_refused(self, decision: Decision) -> None:
+        """Keep what was refused from being the user's next default.
+
+        The page that shows the refusal selects what of it was allowed, and does not say it all twice.
+        """
+        selection, _ = remembered(decision, self.user_options)
+        self.user_options = selection.as_options() if selection else {}
         self.orm_spawner.user_options = None
         self.db.commit()
 
