@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from jupyterhub.spawner import LocalProcessSpawner
-from traitlets import Unicode
+from traitlets import Unicode, default
 
 from scalablehub.decisions import Selection
 from scalablehub.spawner.cgroups import Cgroups, find_cgroups, join
@@ -37,6 +37,10 @@ class ScalableLocalSpawner(ChoosingSpawner, LocalProcessSpawner):  # type: ignor
     labconfig = Unicode(help="Folder that is put on JUPYTER_CONFIG_PATH; empty for none.").tag(config=True)
 
     _limits: list[Path]
+
+    @default("http_timeout")
+    def _default_http_timeout(self) -> int:
+        return 120  # JupyterHub's 30 seconds are not enough for a small share of a busy machine
 
     @property
     def slug(self) -> str:
