@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.error import HTTPError
@@ -215,11 +215,10 @@ class Stack:
 
     def kill(self) -> None:
         """End every process of the hub at once."""
-        for process in [*self.everything(), psutil.Process(self.process.pid)]:
-            try:
+        for process in self.everything():
+            with suppress(psutil.NoSuchProcess):
                 process.kill()
-            except psutil.NoSuchProcess:
-                continue
+        self.process.kill()
         self.process.wait(10)
 
     def sign_in(self, name: str, password: str | None = None) -> Client:
