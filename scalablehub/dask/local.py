@@ -110,6 +110,16 @@ class ScalableLocalBackend(UnsafeLocalBackend):  # type: ignore[misc]
 
         return preexec
 
+    def get_worker_command(
+        self, cluster: Any, worker_name: str, scheduler_address: str | None = None
+    ) -> list[str]:
+        """Return the command of a worker that only this machine reaches, and whose files go with the cluster.
+
+        Left to itself a worker listens on every interface and spills to a folder that outlives it.
+        """
+        command = super().get_worker_command(cluster, worker_name, scheduler_address)
+        return [*command, "--host", self.default_host, "--local-directory", cluster.state["workdir"]]
+
     def cleanup_working_directory(self, workdir: str) -> None:
         """Remove a cluster's folder, with its keys."""
         shutil.rmtree(workdir, ignore_errors=True)

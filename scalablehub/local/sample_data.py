@@ -81,7 +81,11 @@ def prepare_sample_data(
         store, partial = folder / STORE, folder / _PARTIAL
         if not (store / "zarr.json").is_file():
             shutil.rmtree(partial, ignore_errors=True)
-            _write_store(partial, source or globe_land_mask(), chunk, progress)
+            try:
+                _write_store(partial, source or globe_land_mask(), chunk, progress)
+            except BaseException:
+                shutil.rmtree(partial, ignore_errors=True)
+                raise
             shutil.rmtree(store, ignore_errors=True)
             partial.rename(store)
         _write_catalog(folder / CATALOG)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TextIO
 
 from scalablehub.local.plan import Plan
@@ -21,10 +22,6 @@ class Screen:
         """Say what happened."""
         self._write(f"  {text}")
 
-    def failed(self, text: str) -> None:
-        """Say why the hub ends."""
-        self._write(f"scalablehub: {text}")
-
     def stopped(self) -> None:
         """Say that nothing is left running."""
         self._write("  Stopped. Users, homes and data are kept.")
@@ -34,7 +31,9 @@ class Screen:
         self._write("\n".join(["", *ready_lines(plan), ""]))
 
     def _write(self, text: str) -> None:
-        print(text, file=self._output, flush=True)
+        # A terminal that was closed is no reason to end the hub without order.
+        with contextlib.suppress(OSError):
+            print(text, file=self._output, flush=True)
 
 
 def ready_lines(plan: Plan) -> list[str]:

@@ -53,15 +53,21 @@ class Part:
         """
         with self.log.open("ab") as output:
             parent = os.getpid()
-            self.process = await asyncio.create_subprocess_exec(
-                *self.command,
-                env=self.environment,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                preexec_fn=lambda: die_with_parent(parent=parent),
-            )
+            try:
+                self.process = await asyncio.create_subprocess_exec(
+                    *self.command,
+                    env=self.environment,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                    preexec_fn=lambda: die_with_parent(parent=parent),
+                )
+            except OSError as error:
+                raise PublicError(
+                    "part-not-startable",
+                    f"{self.name} cannot be started: {self.command[0]}: {error.strerror}",
+                ) from None
         await self.ready(lambda: self.process is None or self.process.returncode is not None)
 
     async def stop(self) -> None:
@@ -83,11 +89,22 @@ class Supervisor:
 
     * A part that ends is started again, later each time; one that never lasts ends the whole.
     * What a dead part leaves behind becomes ours, and is ended when we end.
+
+    Args:
+        parts: in the order in which they start.
+        report: told each event and its sentence.
+        pause_seconds: how long to wait after so many quick ends in a row.
     """
 
-    def __init__(self, parts: Sequence[Part], report: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        report: Callable[[str, str], None],
+        pause_seconds: Callable[[int], float] = lambda quick: min(2**quick - 1, 10) if quick > 1 else 0,
+    ) -> None:
         self.parts = parts
         self.report = report
+        self.pause_seconds = pause_seconds
         self._failure: PublicError | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -110,6 +127,7 @@ class Supervisor:
             self.report("ready", "")
             await stop.wait()
         finally:
+            self.report("progress", "Stopping")
             for task in (*watchers, reaper):
                 task.cancel()
             await asyncio.gather(*watchers, reaper, return_exceptions=True)
@@ -127,16 +145,19 @@ class Supervisor:
             quick = quick + 1 if time.monotonic() - started < _QUICK_SECONDS else 0
             if quick >= _MOST_QUICK_ENDS:
                 self._failure = PublicError(
-                    "part-does-not-last", f"{part.name} ends again and again ({code}); its log: {part.log}"
+                    "part-does-not-last",
+                    f"{part.name} ends again and again ({_ending(code)}); its log: {part.log}",
                 )
                 stop.set()
                 return
             self.report("restart", f"{part.name} ended ({_ending(code)}) and is started again")
-            await asyncio.sleep(min(2**quick - 1, 10) if quick > 1 else 0)
+            await asyncio.sleep(self.pause_seconds(quick))
             try:
                 await part.start()
             except PublicError as error:
                 self.report("trouble", error.message)
+            except OSError as error:  # no process could be made: the one that ended counts once more
+                self.report("trouble", f"{part.name} could not be started: {error.strerror or error}")
 
 
 def adopt_orphans() -> None:
@@ -176,8 +197,10 @@ async def _reap_adopted(supervisor: Supervisor) -> None:
         for child in psutil.Process().children():
             with contextlib.suppress(psutil.NoSuchProcess, ChildProcessError):
                 if child.pid not in own and child.status() == psutil.STATUS_ZOMBIE:
-                    os.waitpid(child.pid, os.WNOHANG)
+                    os.waitpid(child.pid, os.WNOHANG)  # noqa: ASYNC222  # with WNOHANG it does not wait
 
 
 def _ending(code: int) -> str:
-    return signal.Signals(-code).name if code < 0 else f"status {code}"
+    if code >= 0:
+        return f"status {code}"
+    return next((known.name for known in signal.Signals if known == -code), f"signal {-code}")

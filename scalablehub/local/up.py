@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -24,7 +24,7 @@ from scalablehub.errors import PublicError
 from scalablehub.local.layout import Layout
 from scalablehub.local.machine import find_lacks, locate_images, measure_machine
 from scalablehub.local.plan import HOST, Plan, Ports
-from scalablehub.local.proxy import proxy_command
+from scalablehub.local.proxy import find_node, proxy_command
 from scalablehub.local.sample_data import prepare_sample_data
 from scalablehub.local.screen import Screen
 from scalablehub.local.settings import Settings, load_settings
@@ -49,15 +49,78 @@ class Options:
 def up(options: Options) -> int:
     """Run the hub until it is stopped, and return the exit code.
 
+    Everything that can be known to be wrong is found before anything is made or removed.
+
     Raises:
-        PublicError: the hub cannot start; nothing is left running.
+        PublicError: the hub cannot start, or ended by itself; nothing is left running.
     """
     screen = Screen(sys.stdout)
-    settings = load_settings(options.config)
     layout = Layout(options.data_dir.absolute())
-    with _lock(layout, options):
-        plan = _prepare(options, layout, settings, screen)
-        return _run(plan, options, screen)
+    try:
+        with _Stop() as stop:
+            settings = load_settings(options.config)
+            _refuse_running(layout)
+            ports = _pick_ports(options.port)
+            description = locate_images(
+                resolve(settings.description, measure_machine(), f"http://{HOST}:{ports.store}")
+            )
+            find_node()
+            with _lock(layout, options):
+                plan = _prepare(options, layout, Settings(description, settings.local), ports, screen)
+                return _run(plan, options, screen, stop)
+    except KeyboardInterrupt:
+        screen.stopped()
+        return 0
+    except OSError as error:
+        raise _unusable(layout.root, error) from None
+
+
+class _Stop:
+    """What Ctrl-C, SIGTERM and SIGHUP do: end the preparation at once, or the supervisor in order."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._raises = True
+        self._supervisor: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> _Stop:
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        self._before = {number: signal.signal(number, self._stop) for number in numbers}
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def start(self, make: Callable[[], subprocess.Popen[str]]) -> subprocess.Popen[str]:
+        """Start the supervisor: a signal that comes meanwhile ends it as soon as it is known."""
+        self._raises = False
+        self._supervisor = make()
+        if self.requested:
+            self._supervisor.terminate()
+        return self._supervisor
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        first, self.requested = not self.requested, True
+        if self._supervisor is not None:
+            self._supervisor.terminate()
+        elif first and self._raises:
+            raise KeyboardInterrupt
+
+
+def _unusable(folder: Path, error: OSError) -> PublicError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        words = f"There is no space left for {folder}; make room, or choose another folder with --data-dir."
+        return PublicError("data-dir-full", words)
+    words = f"{error.filename or folder}: {error.strerror or error}; choose another folder with --data-dir."
+    return PublicError("data-dir-unusable", words)
+
+
+def _refuse_running(layout: Layout) -> None:
+    """Refuse a second hub over the same data, before its port is found to be taken."""
+    if layout.lock.exists():
+        with _locked(layout.lock):
+            pass
 
 
 @contextlib.contextmanager
@@ -93,13 +156,10 @@ def _locked(path: Path) -> Iterator[IO[str]]:
         yield file
 
 
-def _prepare(options: Options, layout: Layout, settings: Settings, screen: Screen) -> Plan:
+def _prepare(options: Options, layout: Layout, settings: Settings, ports: Ports, screen: Screen) -> Plan:
+    description = settings.description
     secrets = layout.secrets()
-    ports = _pick_ports(options.port)
     command = proxy_command(layout.root / "tools", screen.progress)
-    description = locate_images(
-        resolve(settings.description, measure_machine(), f"http://{HOST}:{ports.store}")
-    )
     shutil.rmtree(layout.run, ignore_errors=True)
     layout.create()
     plan = Plan(
@@ -166,54 +226,52 @@ def _check_port(port: int) -> None:
             ) from None
 
 
-def _run(plan: Plan, options: Options, screen: Screen) -> int:
+def _run(plan: Plan, options: Options, screen: Screen, stop: _Stop) -> int:
     adopt_orphans()
-    stopping = False
-    supervisor = subprocess.Popen(
-        [sys.executable, "-m", "scalablehub.local", str(plan.layout.plan), str(os.getpid())],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # Ctrl-C reaches us alone, and we stop it in order
-    )
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        nonlocal stopping
-        if not stopping:
-            stopping = True
-            screen.progress("Stopping")
-        supervisor.terminate()
-
-    before = {
-        number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
-    failed = False
     try:
-        assert supervisor.stdout is not None  # noqa: S101
-        for line in supervisor.stdout:
-            event = json.loads(line)
-            match event["event"]:
-                case "progress" if not stopping:
-                    screen.progress(event["text"])
-                case "ready":
-                    screen.ready(plan)
-                    if options.open_browser:
-                        webbrowser.open(plan.url)
-                case "failed":
-                    failed = True
-                    screen.failed(event["text"])
-                case "restart" | "trouble":
-                    screen.notice(event["text"])
+        supervisor = stop.start(
+            lambda: subprocess.Popen(
+                [sys.executable, "-m", "scalablehub.local", str(plan.layout.plan), str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,  # Ctrl-C reaches us alone, and we stop it in order
+            )
+        )
+        failure = _follow(supervisor, plan, options, screen)
         code = supervisor.wait(_STOP_SECONDS)
     except subprocess.TimeoutExpired:
         supervisor.kill()
         code = 1
     finally:
         end_descendants()
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if code != 0 and not failed and not stopping:
-        screen.failed("The hub's supervisor was ended from outside; everything it started has been stopped.")
-    if code == 0 or stopping:
-        screen.stopped()
-    return 0 if stopping and not failed else code and 1
+    if failure is not None:
+        raise PublicError("hub-failed", failure)
+    if code != 0 and not stop.requested:
+        raise PublicError(
+            "supervisor-ended",
+            "The hub's supervisor was ended from outside; everything it started has been stopped. "
+            "Start the hub again: users, homes and data are kept.",
+        )
+    screen.stopped()
+    return 0
+
+
+def _follow(supervisor: subprocess.Popen[str], plan: Plan, options: Options, screen: Screen) -> str | None:
+    """Show what the supervisor reports until it ends, and return why the hub failed if it did."""
+    failure = None
+    assert supervisor.stdout is not None  # noqa: S101
+    for line in supervisor.stdout:
+        event = json.loads(line)
+        match event["event"]:
+            case "progress":
+                screen.progress(event["text"])
+            case "ready":
+                screen.ready(plan)
+                if options.open_browser:
+                    webbrowser.open(plan.url)
+            case "failed":
+                failure = event["text"]
+            case "restart" | "trouble":
+                screen.notice(event["text"])
+    return failure
