@@ -35,5 +35,6 @@ $(READY): setup.cfg pyproject.toml
 	@echo "  Preparing $(VENV) (once; a few minutes) …"
 	@$(PYTHON) -c 'import sys; sys.exit("scalablehub needs Python 3.11 or newer; choose one with PYTHON=…" if sys.version_info < (3, 11) else 0)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,kubernetes,test]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip install --python $(BIN)/python --editable '.[local,kubernetes,test]'
 	@touch $@
