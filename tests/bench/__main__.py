@@ -1,0 +1,112 @@
+"""Measure, print a table, and store it as JSON: `python -m tests.bench [--quick] [--only PART]`."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from scalablehub.local.proxy import proxy_command
+from tests.bench import machine
+from tests.bench.measuring import Row, table
+from tests.bench.proxies import Effort, measure_requests, measure_streams, three_ways
+from tests.bench.whole import measure_whole
+
+RESULTS = Path(__file__).parent / "results"
+PARTS = ("proxy", "stream", "stack")
+FULL = Effort(rounds=5, seconds=1.5, stream_bytes=1024**3)
+QUICK = Effort(rounds=2, seconds=0.3, stream_bytes=128 * 1024**2)
+# The last rounds are left out when a slow machine has used this up.
+STACK_SECONDS = 270
+
+NOTES = {
+    "proxy": (
+        "What answers behind all three, as dask-gateway and the hub, is a stand-in of bare sockets, and the "
+        "load comes from bare sockets too, each in one process on the same cores. Identities are cached 5 s "
+        "as in production. CHP checks nobody's identity."
+    ),
+    "stream": "The service checks the stream's reader and owner; CHP checks nobody.",
+    "stack": (
+        "Bare is plain jupyterhub with its dummy authenticator and the same proxy; jupyter lab alone; "
+        "dask-gateway's server alone with its local backend. All from the same environment."
+    ),
+}
+
+
+def main() -> int:
+    """Return the exit code; a failed measurement is an exception."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few short rounds, to see that it works")
+    parser.add_argument("--only", choices=PARTS, help="measure one part")
+    parser.add_argument("--rounds", type=int, help="how many rounds (5)")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the JSON file")
+    options = parser.parse_args()
+    effort = QUICK if options.quick else FULL
+    if options.rounds:
+        effort = Effort(options.rounds, effort.seconds, effort.stream_bytes)
+    parts = (options.only,) if options.only else PARTS
+    command = proxy_command(options.results / "proxy", lambda text: print(f"  {text} …"))
+    began = datetime.datetime.now(datetime.UTC)
+    short, changed = machine.commit()
+    result: dict[str, Any] = {
+        "when": began.isoformat(timespec="seconds"),
+        "commit": short,
+        "changed": changed,
+        "quick": options.quick,
+        "rounds": effort.rounds,
+        "machine": machine.facts(command),
+        "load": {"before": machine.load()},
+        "parts": {},
+    }
+    for part in parts:
+        print(f"  Measuring: {part} …", file=sys.stderr, flush=True)
+        rows = _measure(part, command, effort, quick=options.quick)
+        result["parts"][part] = {"note": NOTES[part], "rows": [row.as_json() for row in rows]}
+        print("\n".join(["", part, *table(rows), NOTES[part], ""]), flush=True)
+    result["load"]["after"] = machine.load()
+    result["seconds"] = round((datetime.datetime.now(datetime.UTC) - began).total_seconds())
+    options.results.mkdir(parents=True, exist_ok=True)
+    file = options.results / f"{began:%Y-%m-%d}-{short}.json"
+    file.write_text(_as_text(result))
+    facts = result["machine"]
+    print(
+        f"{facts['cores']} cores, {facts['memory_gb']} GB, Python {facts['python']}, Node {facts['node']}, "
+        f"configurable-http-proxy {facts['configurable-http-proxy']}; load {result['load']['before']} before "
+        f"and {result['load']['after']} after, {effort.rounds} rounds, {result['seconds']} s.\n"
+        f"Stored as {file.name}."
+    )
+    return 0
+
+
+def _measure(part: str, command: list[str], effort: Effort, *, quick: bool) -> list[Row]:
+    # A socket's path must be short, so the system's folder for temporary files it is.
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        if part == "stack":
+            rounds = 1 if quick else effort.rounds
+            return measure_whole(command, folder, rounds, time.monotonic() + STACK_SECONDS, quick=quick)
+        with three_ways(command, folder) as targets:
+            measure = measure_requests if part == "proxy" else measure_streams
+            return measure(targets, effort)
+
+
+def _as_text(result: dict[str, Any]) -> str:
+    """Return JSON with one row per line, so that two results can be read side by side."""
+    parts = result["parts"]
+    text = json.dumps(result | {"parts": "PARTS"}, indent=1, ensure_ascii=False)
+    written = ",\n".join(
+        f'  {json.dumps(part)}: {{\n   "note": {json.dumps(found["note"])},\n   "rows": [\n'
+        + ",\n".join(f"    {json.dumps(row, ensure_ascii=False)}" for row in found["rows"])
+        + "\n   ]\n  }"
+        for part, found in parts.items()
+    )
+    return text.replace('"PARTS"', f"{{\n{written}\n }}") + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
