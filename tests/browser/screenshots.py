@@ -1,0 +1,117 @@
+"""Take the documentation's pictures: ``python -m tests.browser.screenshots docs/images``.
+
+They show the hub as it comes, with its own sample data and the start notebook at work.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser.steps import (
+    CLUSTERS,
+    PATIENCE_MS,
+    find_chromium,
+    launch,
+    open_dask_panel,
+    run_through,
+    sign_in,
+    start,
+    start_cluster,
+    wait_for_notebook,
+)
+from tests.stack import Stack, running_stack
+
+LARGEST_BYTES = 300_000
+
+
+def main(folder: Path) -> None:
+    """Write all pictures to the folder."""
+    path = find_chromium()
+    if path is None:
+        raise SystemExit("The pictures need chromium on PATH.")
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory() as data,
+        running_stack(Path(data), "--no-open") as stack,
+        sync_playwright() as playwright,
+    ):
+        browser = launch(playwright.chromium, path)
+        _spawn_pages(browser, stack, folder)
+        _lab_and_clusters(browser, stack, folder)
+        browser.close()
+
+
+def _spawn_pages(browser: Browser, stack: Stack, folder: Path) -> None:
+    for name, scheme, width in (
+        ("spawn-page", "light", 1100),
+        ("spawn-page-dark", "dark", 1100),
+        ("spawn-page-phone", "light", 390),
+    ):
+        page = browser.new_context(
+            color_scheme=scheme,  # type: ignore[arg-type]
+            viewport={"width": width, "height": 700},
+            device_scale_factor=1.5,
+        ).new_page()
+        sign_in(page, stack, "alice")
+        page.get_by_role("button", name="Start", exact=True).wait_for()
+        page.wait_for_load_state("networkidle")
+        _write(page, folder / f"{name}.png", full_page=True)
+        page.context.close()
+
+
+def _lab_and_clusters(browser: Browser, stack: Stack, folder: Path) -> None:
+    page = browser.new_context(viewport={"width": 1600, "height": 960}).new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    sign_in(page, stack, "alice")
+    start(page, "alice")
+    wait_for_notebook(page)
+    dashboard = start_cluster(page)
+    box = open_dask_panel(page)
+    box.fill(dashboard)
+    box.press("Enter")
+    page.get_by_role("button", name="Task Stream").wait_for()
+    page.keyboard.press("Control+Shift+C")
+    page.get_by_placeholder("SEARCH", exact=False).last.fill("Dask Dashboard Layout")
+    page.keyboard.press("Enter")
+    stream = page.frame_locator("iframe[src*='individual-task-stream']")
+    stream.locator("canvas").first.wait_for()
+    page.get_by_role("tab", name="Dask").click()  # closes the panel, for the notebook's sake
+    page.get_by_role("tab", name="start.ipynb").click()
+    run_through(page, "result = plan.compute()")
+    run_through(page, "sea_to_land = ")
+    maps = page.locator(".jp-OutputArea-output img").first
+    maps.wait_for(timeout=400_000)
+    # Once more, so that the picture shows the cluster at work.
+    cell = page.locator(".jp-CodeCell").filter(has_text="result = plan.compute()")
+    cell.locator(".jp-InputPrompt").click()
+    page.keyboard.press("Shift+Enter")
+    maps.scroll_into_view_if_needed()
+    page.wait_for_timeout(6_000)  # for some of the work to be done; it is the middle that makes the picture
+    _write(page, folder / "lab-and-dashboard.png")
+
+    page.set_viewport_size({"width": 900, "height": 330})
+    page.goto(stack.url + CLUSTERS)
+    _write(page, folder / "my-clusters.png")
+    page.context.close()
+
+
+def _write(page: Page, path: Path, *, full_page: bool = False) -> None:
+    """Write what the page shows with as many colours as fit the documentation's limit."""
+    picture = Image.open(io.BytesIO(page.screenshot(full_page=full_page))).convert("RGB")
+    for colors in (256, 128, 64):
+        picture.quantize(colors, dither=Image.Dither.NONE).save(path, optimize=True)
+        if path.stat().st_size < LARGEST_BYTES:
+            break
+    else:
+        raise SystemExit(f"{path.name} is larger than {LARGEST_BYTES} bytes.")
+    print(f"{path}: {path.stat().st_size // 1000} kB, {picture.width}x{picture.height}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

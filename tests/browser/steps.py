@@ -1,0 +1,90 @@
+"""What a person does in the browser, step by step; for the tests and for the documentation's pictures."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+from playwright.sync_api import Browser, BrowserType, Locator, Page
+
+from tests.stack import Stack
+
+CLUSTERS = "services/dask-gateway/"
+# Slow machines take this long for the slowest single step, the first start of a lab.
+PATIENCE_MS = 120_000
+_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def find_chromium() -> str | None:
+    """Return the path of Chromium, or None if this machine has none."""
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def launch(chromium: BrowserType, path: str) -> Browser:
+    """Return a browser that asks nobody but the hub for anything."""
+    return chromium.launch(executable_path=path, args=_FLAGS)
+
+
+def sign_in(page: Page, stack: Stack, name: str, password: str | None = None) -> None:
+    """Open the hub and sign in, by pressing Enter in the password's field."""
+    if password is None:
+        password = stack.secrets["admin_password" if name == "admin" else "user_password"]
+    page.goto(stack.url)
+    page.get_by_label("Username").fill(name)
+    page.get_by_label("Password", exact=True).or_(page.locator("input[name=password]")).first.fill(password)
+    page.keyboard.press("Enter")
+
+
+def choice(page: Page, kind: str, name: str) -> Locator:
+    """Return one radio button of the spawn page."""
+    return page.get_by_role("group", name=kind, exact=True).get_by_role("radio", name=name)
+
+
+def start(page: Page, name: str) -> None:
+    """Press Start on the spawn page, and wait until the user's server answers."""
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.wait_for_url(re.compile(rf"/user/{name}/"))
+
+
+def wait_for_notebook(page: Page) -> None:
+    """Wait until the start notebook is shown and its kernel takes code."""
+    page.get_by_role("heading", name="Start here").wait_for()
+    page.locator(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+
+
+def run_through(page: Page, last: str) -> None:
+    """Run the notebook's cells from the active one, the first at first, through the one that has the text."""
+    page.locator(".jp-Notebook .jp-Cell.jp-mod-active").focus()
+    target = page.locator(".jp-CodeCell").filter(has_text=last)
+    while "jp-mod-active" not in (target.get_attribute("class") or "").split():
+        page.keyboard.press("Shift+Enter")
+    page.keyboard.press("Shift+Enter")
+
+
+def start_cluster(page: Page) -> str:
+    """Run the start notebook until its two workers are there, and return the printed dashboard address."""
+    run_through(page, "client.wait_for_workers(")
+    page.get_by_text(re.compile(r"Two workers are ready after \d+ s")).wait_for()
+    address = dashboard_link(page).get_attribute("href")
+    assert address
+    return address
+
+
+def dashboard_link(page: Page) -> Locator:
+    """Return the link that the notebook printed."""
+    return page.locator(".jp-OutputArea-output a[href*='/clusters/']").first
+
+
+def open_dask_panel(page: Page) -> Locator:
+    """Open JupyterLab's Dask panel, if the lab has not restored it, and return its box for an address."""
+    box = page.get_by_placeholder("DASK DASHBOARD URL")
+    if not box.is_visible():
+        page.get_by_role("tab", name="Dask").click()
+    return box
