@@ -51,6 +51,16 @@ def configure_spawner(c: Config) -> None:
     description = read_description(c)
     if not description.enabled:
         return
+    if not c.ScalableHub:
+        raise DescriptionError(
+            [
+                Problem(
+                    "ScalableHub",
+                    "is empty here; write the description first. What `load_subconfig` loads does not see "
+                    "it: call `scalablehub.hub.configure(c)`",
+                )
+            ]
+        )
     if missing := list(check_complete(description)):
         raise DescriptionError(Problem(f"ScalableHub.{where}", sentence) for where, sentence in missing)
     spawner = _our_spawner(c)
