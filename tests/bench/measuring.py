@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-DIRECT, SERVICE, PROXY = "direct", "service", "CHP"
+DIRECT, SERVICE, PROXY, RELAY = "direct", "service", "CHP", "bare relay"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -60,6 +61,16 @@ def wait_until_answering(url: str, process: subprocess.Popen[bytes], log: Path, 
         return status(url) == 200
 
     until(answers, f"{url} answers", timeout, pause_seconds=0.01)
+
+
+def wait_until_listening(port: int) -> None:
+    """Wait until a loopback port takes connections."""
+
+    def listens() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    until(listens, f"something listens at {port}", pause_seconds=0.01)
 
 
 def status(url: str) -> int:

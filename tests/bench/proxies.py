@@ -1,6 +1,6 @@
 """The dask-gateway service as a proxy: against its upstream alone, and against configurable-http-proxy.
 
-Every round measures each of the three once, and begins with another one.
+Every round measures each of them once, and begins with another one.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tests.bench.loading import Plan, Seen
 from tests.bench.measuring import (
     DIRECT,
     PROXY,
+    RELAY,
     SERVICE,
     Row,
     absolute,
@@ -28,7 +29,15 @@ from tests.bench.measuring import (
     at_most,
     ratio,
 )
-from tests.bench.processes import Generator, Memory, cpu_seconds, resident, running, wait_until_answering
+from tests.bench.processes import (
+    Generator,
+    Memory,
+    cpu_seconds,
+    resident,
+    running,
+    wait_until_answering,
+    wait_until_listening,
+)
 from tests.bench.serving import CLUSTER
 from tests.stack import free_port
 
@@ -59,11 +68,11 @@ class Effort:
 
 
 @contextmanager
-def three_ways(proxy_command: list[str], folder: Path) -> Iterator[list[Target]]:
-    """Run the stand-ins for dask-gateway and the hub, and both proxies in front of the first."""
+def all_ways(proxy_command: list[str], folder: Path) -> Iterator[list[Target]]:
+    """Run the stand-ins for dask-gateway and the hub, and what is compared in front of the first."""
     log = folder / "log"
     with ExitStack() as stack:
-        gateway, hub, service, proxy, api = (free_port() for _ in range(5))
+        gateway, hub, service, proxy, api, relay = (free_port() for _ in range(6))
         for port in (gateway, hub):
             server = stack.enter_context(
                 running([sys.executable, "-m", "tests.bench.serving", str(port)], log)
@@ -99,8 +108,12 @@ def three_ways(proxy_command: list[str], folder: Path) -> Iterator[list[Target]]
                 os.environ | {"CONFIGPROXY_AUTH_TOKEN": secret},
             )
         )
+        bare = stack.enter_context(
+            running([sys.executable, "-m", "tests.bench.relaying", str(relay), str(gateway)], log)
+        )
         wait_until_answering(f"http://127.0.0.1:{service}{PREFIX}healthz", ours, log)
         wait_until_answering(f"http://127.0.0.1:{proxy}/_chp_healthz", theirs, log)
+        wait_until_listening(relay)
         route = Request(
             f"http://127.0.0.1:{api}/api/routes{PREFIX.rstrip('/')}",
             data=json.dumps({"target": f"http://127.0.0.1:{gateway}"}).encode(),
@@ -112,6 +125,7 @@ def three_ways(proxy_command: list[str], folder: Path) -> Iterator[list[Target]]
             Target(DIRECT, gateway, "/", None),
             Target(SERVICE, service, PREFIX, psutil.Process(ours.pid)),
             Target(PROXY, proxy, PREFIX, psutil.Process(theirs.pid)),
+            Target(RELAY, relay, PREFIX, psutil.Process(bare.pid)),
         ]
 
 
@@ -140,6 +154,7 @@ def turns(targets: list[Target], rounds: int) -> Iterator[list[Target]]:
 
 def measure_requests(targets: list[Target], effort: Effort) -> list[Row]:
     """Compare requests per second, the time that a request takes and what it costs the processor."""
+    targets = [target for target in targets if target.name != RELAY]  # it takes one request per connection
     seen = Series(targets)
 
     def count(target: Target, found: Seen) -> None:
@@ -218,14 +233,17 @@ def measure_streams(targets: list[Target], effort: Effort) -> list[Row]:
         for order in turns(targets, effort.rounds):
             for target in order:
                 stream("fast", target, effort.stream_bytes)
-        for order in turns(targets[1:], effort.rounds):
+        proxies = [target for target in targets if target.name in {SERVICE, PROXY}]
+        for order in turns(proxies, effort.rounds):
             for target in order:
                 stream("slow", target, effort.stream_bytes // 4, pieces_per_second=200)
     name = f"one stream of {effort.stream_bytes / _MB / 1024:g} GB"
     rate = seen["fast rate"]
     return [
         ratio(f"bytes/s, {name}", "MB/s", rate, (SERVICE, DIRECT), at_least(0.8)),
+        ratio(f"bytes/s, {name}", "MB/s", rate, (SERVICE, RELAY), at_least(0.8)),
         ratio(f"bytes/s, {name}", "MB/s", rate, (SERVICE, PROXY), at_least(1.0)),
+        ratio("processor time per byte of it", "ms/GB", seen["fast cpu"], (SERVICE, RELAY)),
         ratio("processor time per byte of it", "ms/GB", seen["fast cpu"], (SERVICE, PROXY)),
         absolute(f"memory growth, {name}", "MB", seen["fast memory"], SERVICE, at_most(20, " MB")),
         absolute("memory growth, a slow reader", "MB", seen["slow memory"], SERVICE, at_most(20, " MB")),

@@ -14,9 +14,9 @@ import pytest
 from tests.bench.loading import Plan, run
 from tests.bench.machine import ROOT
 from tests.bench.measuring import added, at_least, ratio, table
-from tests.bench.processes import running
+from tests.bench.processes import running, wait_until_listening
 from tests.bench.proxies import LIST
-from tests.stack import free_port, until
+from tests.stack import free_port
 
 
 def test_quick_run_stores_what_it_measured(tmp_path: Path) -> None:
@@ -58,13 +58,8 @@ def port(tmp_path: Path) -> Iterator[int]:
     )
     number = free_port()
     with running([sys.executable, "-c", script, str(number)], tmp_path / "log"):
-        until(lambda: _listens(number), "it listens")
+        wait_until_listening(number)
         yield number
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.mark.parametrize("rate", [0.0, 50.0], ids=["closed", "open"])
