@@ -1,0 +1,549 @@
+"""The files of jupyterhub_config.d, loaded as zero-to-jupyterhub and as plain JupyterHub load them."""
+
+from __future__ import annotations
+
+import configparser
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyterhub.app import JupyterHub
+from traitlets.config import Config, PyFileConfigLoader
+
+from scalablehub import hub
+from scalablehub.description import DescriptionError
+from scalablehub.errors import PublicError
+from tests.descriptions import written
+
+ROOT = Path(__file__).parent.parent
+DROP_INS = sorted((ROOT / "jupyterhub_config.d").glob("*.py"))
+EVERYBODY = {"gateway_url": "http://gateway:8000"}
+
+Load = Callable[..., Config]
+
+
+def load_as_z2jh(folder: Path, *sources: Path, before: str = "") -> Config:
+    """Run files in name order in one shared namespace, with lists that are plain, as the chart does."""
+    c = Config()
+    c.JupyterHub.spawner_class = "kubespawner.KubeSpawner"
+    c.JupyterHub.services = [{"name": "dask-gateway", "api_token": "chart's"}]
+    c.JupyterHub.load_roles = []
+
+    def get_config(key: str, default: object = None) -> object:
+        return default
+
+    namespace = {"c": c, "get_config": get_config, "__file__": str(folder / "jupyterhub_config.py")}
+    public = set(namespace)
+    exec(before, namespace)  # noqa: S102
+    public |= {name for name in namespace if not name.startswith("_")}
+    for source in sources:
+        exec(compile(source.read_text(), str(source), "exec"), namespace)  # noqa: S102
+    assert {name for name in namespace if not name.startswith("_")} <= public, "a public name leaked"
+    return c
+
+
+def load_as_jupyterhub(folder: Path, *sources: Path, before: str = "") -> Config:
+    """Run files at the end of a jupyterhub_config.py, with lists that are lazy."""
+    lines = [before, *(source.read_text() for source in sources)]
+    (folder / "jupyterhub_config.py").write_text("\n".join(lines))
+    return PyFileConfigLoader("jupyterhub_config.py", path=str(folder)).load_config()
+
+
+LOADERS = [
+    pytest.param(load_as_z2jh, id="zero-to-jupyterhub"),
+    pytest.param(load_as_jupyterhub, id="plain"),
+]
+
+
+@pytest.fixture(params=LOADERS)
+def load(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Load]:
+    """Load the drop-ins: `before` is what an admin wrote before them."""
+
+    def load(before: str = "", *sources: Path, **sections: Any) -> Config:
+        raw = written(**sections)
+        text = f"c.ScalableHub.update({raw!r})\n{before}"
+        c: Config = request.param(tmp_path, *(sources or DROP_INS), before=text)
+        return c
+
+    yield load
+
+
+def plain(c: Config) -> dict[str, Any]:
+    """Return what a hub would read, as values that can be compared."""
+    app = JupyterHub(config=c)
+    scopes = Config({"Spawner": c.Spawner}).Spawner.get("server_token_scopes")
+    return {
+        "services": app.services,
+        "roles": app.load_roles,
+        "spawner": c.JupyterHub.spawner_class,
+        "scopes": scopes.get_value([]) if hasattr(scopes, "get_value") else scopes,
+        "description": c.ChoosingSpawner.description,
+    }
+
+
+@pytest.fixture(autouse=True)
+def _no_application_is_left() -> Iterator[None]:
+    yield
+    JupyterHub.clear_instance()
+
+
+def service(c: Config) -> dict[str, Any]:
+    found: list[dict[str, Any]] = [s for s in JupyterHub(config=c).services if s["name"] == "dask-gateway"]
+    assert len(found) == 1
+    return found[0]
+
+
+def role(c: Config, name: str) -> dict[str, Any]:
+    found: list[dict[str, Any]] = [r for r in JupyterHub(config=c).load_roles if r["name"] == name]
+    assert len(found) == 1
+    return found[0]
+
+
+def scopes(c: Config) -> Any:
+    return plain(c)["scopes"]
+
+
+def test_the_package_and_the_folder_agree() -> None:
+    calls = [drop_in.read_text().strip().splitlines()[-1] for drop_in in DROP_INS]
+    assert calls == [f"_{function.__name__}(c)" for function in hub.DROP_INS]
+
+
+def test_an_installation_places_exactly_the_drop_ins() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    placed = setup["options.data_files"]["etc/jupyterhub/jupyterhub_config.d"].split()
+    assert placed == [f"jupyterhub_config.d/{drop_in.name}" for drop_in in DROP_INS]
+
+
+def test_the_service_is_added_and_keeps_the_token_of_the_chart(tmp_path: Path) -> None:
+    c = load_as_z2jh(tmp_path, *DROP_INS, before=f"c.ScalableHub.update({written()!r})")
+    assert service(c) == {
+        "name": "dask-gateway",
+        "api_token": "chart's",
+        "oauth_no_confirm": True,
+        "url": "http://127.0.0.1:10101",
+        "command": [sys.executable, "-m", "scalablehub.services.dask_gateway"],
+        "environment": {"SCALABLEHUB_GATEWAY_URL": "http://127.0.0.1:8001"},
+    }
+
+
+def test_the_right_to_clusters_goes_to_the_groups_that_may_have_them(load: Load) -> None:
+    assert role(load(), "scalablehub-dask") == {
+        "name": "scalablehub-dask",
+        "description": "May have Dask clusters",
+        "scopes": ["access:services!service=dask-gateway"],
+        "groups": ["research"],
+    }
+
+
+def test_the_right_to_clusters_for_everybody_keeps_what_everybody_has(load: Load) -> None:
+    c = load(dask=EVERYBODY)
+    assert role(c, "user")["scopes"] == ["self", "access:services!service=dask-gateway"]
+
+
+def test_a_server_gets_the_scopes_that_it_needs_and_no_more(load: Load) -> None:
+    assert scopes(load()) == [
+        "users:activity!user",
+        "access:servers!server",
+        "access:services!service=dask-gateway",
+    ]
+
+
+def test_a_hub_without_dask_gets_no_service_and_no_scope_for_it(load: Load) -> None:
+    c = load(dask=None)
+    assert not [name for name in plain(c)["services"] if "url" in name]
+    assert scopes(c) == ["users:activity!user", "access:servers!server"]
+    assert plain(c)["roles"] == []
+
+
+@pytest.mark.parametrize(
+    ("loader", "spawner"),
+    [
+        pytest.param(load_as_z2jh, hub.KUBE_SPAWNER, id="zero-to-jupyterhub"),
+        pytest.param(load_as_jupyterhub, hub.LOCAL_SPAWNER, id="plain"),
+    ],
+)
+def test_the_spawner_is_the_one_of_the_place(loader: Load, spawner: str, tmp_path: Path) -> None:
+    c = loader(tmp_path, *DROP_INS, before=f"c.ScalableHub.update({written()!r})")
+    assert c.JupyterHub.spawner_class == spawner
+
+
+def test_both_loaders_give_the_same_configuration(tmp_path: Path) -> None:
+    before = f"c.ScalableHub.update({written()!r})\nc.JupyterHub.spawner_class = 'kubespawner.KubeSpawner'\n"
+    token = "c.JupyterHub.services.append({'name': 'dask-gateway', 'api_token': \"chart's\"})\n"
+    chart = plain(load_as_z2jh(tmp_path, *DROP_INS, before=before))
+    hub_alone = plain(load_as_jupyterhub(tmp_path, *DROP_INS, before=before + token))
+    assert chart == hub_alone
+
+
+def test_drop_ins_that_are_loaded_twice_change_nothing_more(load: Load) -> None:
+    assert plain(load("", *DROP_INS, *DROP_INS)) == plain(load())
+
+
+@pytest.mark.parametrize("everybody", [False, True], ids=["some", "everybody"])
+def test_drop_ins_that_are_loaded_in_the_other_order_give_the_same(load: Load, everybody: bool) -> None:
+    sections = {"dask": EVERYBODY} if everybody else {}
+    assert plain(load("", *reversed(DROP_INS), **sections)) == plain(load(**sections))
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["c.JupyterHub.services.append({'name': 'mine'})", "c.JupyterHub.services.insert(0, {'name': 'mine'})"],
+    ids=["append", "insert"],
+)
+@pytest.mark.parametrize("position", ["before", "between", "after"])
+def test_services_of_other_drop_ins_stay_beside_ours(
+    load: Load, tmp_path: Path, how: str, position: str
+) -> None:
+    other = tmp_path / "25-other.py"
+    other.write_text(how)
+    order = {
+        "before": [other, *DROP_INS],
+        "between": [DROP_INS[0], other, DROP_INS[1]],
+        "after": [*DROP_INS, other],
+    }[position]
+    found = sorted(s["name"] for s in plain(load("", *order))["services"])
+    assert found == ["dask-gateway", "mine"]
+
+
+@pytest.mark.parametrize("position", ["before", "between"])
+def test_services_that_another_drop_in_assigns_stay_beside_ours(
+    load: Load, tmp_path: Path, position: str
+) -> None:
+    other = tmp_path / "25-other.py"
+    other.write_text("c.JupyterHub.services = [{'name': 'mine'}]")
+    order = [other, *DROP_INS] if position == "before" else [DROP_INS[0], other, DROP_INS[1]]
+    assert [s["name"] for s in plain(load("", *order))["services"]] == ["mine", "dask-gateway"]
+
+
+def test_what_another_drop_in_adds_to_the_description_meanwhile_is_seen(load: Load, tmp_path: Path) -> None:
+    other = tmp_path / "25-other.py"
+    other.write_text("c.ScalableHub.dask = dict(c.ScalableHub.dask, gateway_url='http://other:1')")
+    c = load("", DROP_INS[0], other, DROP_INS[1])
+    assert service(c)["environment"] == {"SCALABLEHUB_GATEWAY_URL": "http://other:1"}
+
+
+def test_reading_the_description_leaves_lazy_values_open_for_more(tmp_path: Path) -> None:
+    extra = tmp_path / "25-extra.py"
+    extra.write_text("c.ScalableHub.sizes.update({'more': {'node': 'gpu', 'share': 1}})")
+    raw = written()
+    lines = [f"c.ScalableHub.{key}.update({value!r})" for key, value in raw.items()]
+    c = load_as_jupyterhub(tmp_path, DROP_INS[0], extra, DROP_INS[0], before="\n".join(lines))
+    assert list(c.ChoosingSpawner.description.sizes) == ["small", "large", "secret", "more"]
+    assert c.ChoosingSpawner.description.dask is not None
+
+
+def test_a_section_that_is_only_looked_at_stays_out_of_the_description(tmp_path: Path) -> None:
+    before = (
+        f"c.ScalableHub.update({written(dask=None)!r})\ndel c.ScalableHub['dask']\nbool(c.ScalableHub.dask)"
+    )
+    c = load_as_jupyterhub(tmp_path, *DROP_INS, before=before)
+    assert c.ChoosingSpawner.description.dask is None
+
+
+def services_line(**words: Any) -> str:
+    return f"c.JupyterHub.services = [{ {'name': 'dask-gateway'} | words!r}]"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"api_token": "mine"},
+        {"url": "http://0.0.0.0:9", "command": ["mine"]},
+        {"command": ["mine"]},
+        {"oauth_no_confirm": False},
+        {"display": False, "admin": False},
+    ],
+    ids=",".join,
+)
+def test_what_an_admin_configured_of_the_service_stays(load: Load, words: dict[str, Any]) -> None:
+    found = service(load(services_line(**words)))
+    assert {key: found[key] for key in words} == words
+    assert found["environment"] == {"SCALABLEHUB_GATEWAY_URL": "http://127.0.0.1:8001"}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "expected"),
+    [
+        ({"A": "1"}, {"A": "1", "SCALABLEHUB_GATEWAY_URL": "http://127.0.0.1:8001"}),
+        ({"SCALABLEHUB_GATEWAY_URL": "http://mine"}, {"SCALABLEHUB_GATEWAY_URL": "http://mine"}),
+    ],
+    ids=["another variable", "ours"],
+)
+def test_an_admins_environment_of_the_service_is_kept_and_filled_up(
+    load: Load, theirs: dict[str, str], expected: dict[str, str]
+) -> None:
+    assert service(load(services_line(environment=theirs)))["environment"] == expected
+
+
+def test_a_service_that_the_admin_runs_elsewhere_is_not_started_by_the_hub(load: Load) -> None:
+    c = load(services_line(url="http://elsewhere:8000", api_token="x"), *DROP_INS, *DROP_INS)
+    assert service(c) == {
+        "name": "dask-gateway",
+        "url": "http://elsewhere:8000",
+        "api_token": "x",
+        "oauth_no_confirm": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("theirs", "expected"),
+    [
+        (["self", "shares!user"], ["self", "shares!user", hub.ACCESS_SCOPE]),
+        ([hub.ACCESS_SCOPE, "self"], [hub.ACCESS_SCOPE, "self"]),
+        ([], [hub.ACCESS_SCOPE]),
+    ],
+    ids=["more", "ours", "none"],
+)
+def test_an_admins_role_user_keeps_its_scopes(load: Load, theirs: list[str], expected: list[str]) -> None:
+    line = f"c.JupyterHub.load_roles = [{ {'name': 'user', 'description': 'Ours', 'scopes': theirs}!r}]"
+    found = role(load(line, *DROP_INS, *DROP_INS, dask=EVERYBODY), "user")
+    assert found == {"name": "user", "description": "Ours", "scopes": expected}
+
+
+def test_an_admins_role_for_clusters_stays(load: Load) -> None:
+    line = "c.JupyterHub.load_roles = [{'name': 'scalablehub-dask', 'groups': ['mine'], 'scopes': ['self']}]"
+    assert role(load(line), "scalablehub-dask")["groups"] == ["mine"]
+
+
+def test_a_callable_that_decides_the_scopes_of_servers_stays(load: Load) -> None:
+    c = load("c.Spawner.server_token_scopes = len")
+    assert c.Spawner.server_token_scopes is len
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "c.Spawner.server_token_scopes = ['custom:x', 'users:activity!user']",
+        "c.Spawner.server_token_scopes = []\nc.Spawner.server_token_scopes += ['custom:x']",
+    ],
+)
+def test_an_admins_scopes_of_servers_are_kept_and_filled_up(load: Load, line: str) -> None:
+    found = scopes(load(line))
+    assert found[0] == "custom:x"
+    assert sorted(found[1:]) == [
+        "access:servers!server",
+        "access:services!service=dask-gateway",
+        "users:activity!user",
+    ]
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["a good description", "a broken one"])
+def test_a_hub_for_which_it_is_turned_off_is_left_as_it_was(load: Load, tmp_path: Path, broken: bool) -> None:
+    sections: dict[str, Any] = {"enabled": False} | ({"sizes": "nonsense"} if broken else {})
+    nothing = tmp_path / "00-nothing.py"
+    nothing.write_text("")
+    assert load("", *DROP_INS, **sections) == load("", nothing, **sections)
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    ["'jupyterhub.spawner.LocalProcessSpawner'", "'simple'", "'dockerspawner.DockerSpawner'", "dict"],
+)
+def test_a_spawner_that_cannot_be_replaced_is_refused(load: Load, foreign: str) -> None:
+    with pytest.raises(
+        PublicError, match=r"which scalablehub cannot replace\. Make it a subclass of"
+    ) as raised:
+        load(f"c.JupyterHub.spawner_class = {foreign}")
+    assert raised.value.code == "spawner-foreign"
+
+
+@pytest.mark.parametrize(
+    "ours",
+    [
+        "'scalablehub-local'",
+        "'scalablehub.spawner.local.ScalableLocalSpawner'",
+        "'scalablehub.spawner.kubernetes.ScalableKubeSpawner'",
+        "'tests.spawners.TheirSpawner'",
+        "__import__('tests.spawners', fromlist=['_']).TheirSpawner",
+    ],
+)
+def test_a_spawner_that_is_made_of_ours_stays(load: Load, ours: str) -> None:
+    line = f"c.JupyterHub.spawner_class = {ours}"
+    assert load(line).JupyterHub.spawner_class == eval(ours)  # noqa: S307
+
+
+@pytest.mark.parametrize("stock", ["kubespawner.KubeSpawner", "kubespawner.spawner.KubeSpawner"])
+@pytest.mark.parametrize("form", ["'{}'", "__import__('kubespawner').KubeSpawner"], ids=["path", "class"])
+def test_stock_kubespawner_is_replaced(load: Load, stock: str, form: str) -> None:
+    c = load(f"c.JupyterHub.spawner_class = {form.format(stock)}")
+    assert c.JupyterHub.spawner_class == hub.KUBE_SPAWNER
+
+
+LOCAL = f"c.JupyterHub.spawner_class = {hub.LOCAL_SPAWNER!r}\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("c.JupyterHub.bind_url = 'http://0.0.0.0:8000'", "JupyterHub.bind_url is '0.0.0.0'"),
+        ("c.JupyterHub.bind_url = 'http://:8000'", "JupyterHub.bind_url is every address"),
+        ("c.JupyterHub.bind_url = 'https://hub.example.org'", "JupyterHub.bind_url is 'hub.example.org'"),
+        ("c.JupyterHub.bind_url = 'http://[::]:8000'", "JupyterHub.bind_url is '::'"),
+        ("c.JupyterHub.ip = '0.0.0.0'", "JupyterHub.ip is '0.0.0.0'"),
+        ("c.JupyterHub.ip = ''", "JupyterHub.ip is every address"),
+        ("c.JupyterHub.ip = '192.0.2.1'", "JupyterHub.ip is '192.0.2.1'"),
+        ("c.JupyterHub.ip = '127.0.0.1.example.org'", "JupyterHub.ip is '127.0.0.1.example.org'"),
+        ("c.Spawner.ip = '0.0.0.0'", "Spawner.ip is '0.0.0.0'"),
+        ("c.ScalableLocalSpawner.ip = '0.0.0.0'", "ScalableLocalSpawner.ip is '0.0.0.0'"),
+    ],
+)
+@pytest.mark.parametrize("spawner", [LOCAL, "c.JupyterHub.spawner_class = 'scalablehub-local'\n"])
+def test_servers_without_isolation_are_refused_beyond_loopback(
+    load: Load, line: str, place: str, spawner: str
+) -> None:
+    with pytest.raises(PublicError) as raised:
+        load(spawner + line)
+    assert raised.value.code == "beyond-loopback"
+    assert raised.value.message.startswith(f"{place}, which others can reach")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "c.JupyterHub.bind_url = 'http://127.0.0.1:8000/hubs/'",
+        "c.JupyterHub.bind_url = 'http://localhost:8000'",
+        "c.JupyterHub.bind_url = 'http://[::1]:8000'",
+        "c.JupyterHub.ip = '127.0.0.2'",
+        "c.Spawner.ip = '127.0.0.1'",
+    ],
+)
+def test_servers_without_isolation_are_fine_on_loopback(load: Load, line: str) -> None:
+    assert load(LOCAL + line).JupyterHub.spawner_class == hub.LOCAL_SPAWNER
+
+
+def test_a_plain_hub_that_says_no_address_listens_on_loopback(tmp_path: Path) -> None:
+    c = load_as_jupyterhub(tmp_path, *DROP_INS, before=f"c.ScalableHub.update({written()!r})")
+    app = JupyterHub(config=c)
+    assert app.bind_url.startswith("http://127.0.0.1:")
+
+
+def test_a_hub_in_kubernetes_may_listen_everywhere(tmp_path: Path) -> None:
+    before = f"c.ScalableHub.update({written()!r})\nc.JupyterHub.bind_url = 'http://:8000'"
+    assert load_as_z2jh(tmp_path, *DROP_INS, before=before).JupyterHub.spawner_class == hub.KUBE_SPAWNER
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("c.ScalableHub.sizez = {}", "ScalableHub.sizez: unknown key; did you mean 'sizes'?"),
+        (
+            "c.ScalableHub.sizes = []",
+            "ScalableHub.sizes: [] is not a section; write keys and values below it",
+        ),
+        ("c.ScalableHub.images = {}", "ScalableHub.images: is empty; a hub needs at least one of them"),
+        (
+            "c.ScalableHub.dask = {}",
+            "ScalableHub.dask.gateway_url: is missing; write where dask-gateway's server is, "
+            "such as 'http://api-dask-gateway:8000'",
+        ),
+        ("c.ScalableHub.nodes['gpu'] = {'memory': '32X'}", "'32X' is not a size; write '32G'"),
+    ],
+    ids=["unknown key", "not a section", "empty", "no gateway", "not a size"],
+)
+def test_a_description_that_cannot_be_used_is_refused_with_its_place(
+    load: Load, line: str, problem: str
+) -> None:
+    with pytest.raises(DescriptionError) as raised:
+        load(line)
+    assert raised.value.message.endswith(problem)
+
+
+def test_a_hub_without_any_description_is_told_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(DescriptionError, match=r"^ScalableHub: is empty here; write the description first"):
+        load_as_jupyterhub(tmp_path, *DROP_INS)
+
+
+def test_a_drop_in_that_cannot_see_the_description_is_refused(tmp_path: Path) -> None:
+    """A file that load_subconfig loads gets a configuration of its own, and would replace the admin's."""
+    before = f"c.ScalableHub.update({written()!r})\nload_subconfig({str(DROP_INS[0])!r})"
+    with pytest.raises(DescriptionError, match=r"call `scalablehub\.hub\.configure\(c\)`"):
+        load_as_jupyterhub(tmp_path, before=before)
+
+
+def test_configure_does_what_the_drop_ins_do(load: Load, tmp_path: Path) -> None:
+    one = tmp_path / "00-all.py"
+    one.write_text("from scalablehub.hub import configure as _configure\n_configure(c)")
+    assert plain(load("", one)) == plain(load())
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_the_real_jupyterhub_reads_the_drop_ins(tmp_path: Path, times: int) -> None:
+    lines = [
+        f"c.ScalableHub.update({written()!r})",
+        *(p.read_text() for p in DROP_INS * times),
+    ]
+    (tmp_path / "jupyterhub_config.py").write_text("\n".join(lines))
+    app = JupyterHub()
+    app.load_config_file(str(tmp_path / "jupyterhub_config.py"))
+    assert app.spawner_class.__name__ == "ScalableLocalSpawner"
+    assert [found["name"] for found in app.services] == ["dask-gateway"]
+    assert [found["name"] for found in app.load_roles] == ["scalablehub-dask"]
+    assert app.bind_url == "http://127.0.0.1:8000/"
+
+
+def test_the_real_jupyterhub_ends_with_the_sentence_of_a_refusal(tmp_path: Path) -> None:
+    config = tmp_path / "jupyterhub_config.py"
+    config.write_text(f"c.ScalableHub.sizez = {{}}\n{DROP_INS[0].read_text()}")
+    command = [sys.executable, "-m", "jupyterhub", "-f", str(config), "--show-config"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0
+    assert "ScalableHub.sizez: unknown key; did you mean 'sizes'?" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Return the names of the files in a wheel that is built from this checkout."""
+    pytest.importorskip("setuptools", minversion="77", reason="a build without a download needs setuptools")
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for name in ("scalablehub", "jupyterhub_config.d"):
+        shutil.copytree(ROOT / name, source / name, ignore=ignored)
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        if (ROOT / name).exists():
+            shutil.copy(ROOT / name, source)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with zipfile.ZipFile(next(out.glob("*.whl"))) as archive:
+        return archive.namelist()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "scalablehub/py.typed",
+        "scalablehub/spawner/templates/form.html",
+        "scalablehub/services/dask_gateway/templates/base.html",
+        "scalablehub/services/dask_gateway/templates/clusters.html",
+        "scalablehub/services/dask_gateway/templates/message.html",
+        "scalablehub/local/hub.yaml",
+        "scalablehub/local/jupyterhub_config.py",
+        "scalablehub/local/gateway_config.py",
+        "scalablehub/local/content/start.ipynb",
+        "scalablehub/local/labconfig/labconfig/default_setting_overrides.json",
+        "scalablehub/local/proxy/package.json",
+        "scalablehub/local/proxy/package-lock.json",
+    ],
+)
+def test_a_wheel_has_what_runs_beside_the_code(wheel: list[str], name: str) -> None:
+    assert name in wheel
+
+
+def test_a_wheel_has_every_file_of_the_package(wheel: list[str]) -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files", "scalablehub"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if tracked.returncode != 0:
+        pytest.skip("not a git checkout")
+    assert {name for name in tracked.stdout.split() if (ROOT / name).exists()} <= set(wheel)
+
+
+def test_a_wheel_places_the_drop_ins_where_jupyterhub_looks(wheel: list[str]) -> None:
+    placed = sorted(name.split(".data/data/", 1)[1] for name in wheel if ".data/data/" in name)
+    assert placed == [f"etc/jupyterhub/jupyterhub_config.d/{drop_in.name}" for drop_in in DROP_INS]
