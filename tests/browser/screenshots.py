@@ -69,6 +69,8 @@ def _lab_and_clusters(browser: Browser, stack: Stack, folder: Path) -> None:
     page = browser.new_context(viewport={"width": 1600, "height": 960}).new_page()
     page.set_default_timeout(PATIENCE_MS)
     sign_in(page, stack, "alice")
+    page.get_by_role("button", name="Start", exact=True).wait_for()
+    page.wait_for_load_state("networkidle")
     start(page, "alice")
     wait_for_notebook(page)
     dashboard = start_cluster(page)
