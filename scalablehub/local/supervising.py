@@ -167,10 +167,12 @@ def adopt_orphans() -> None:
 
 
 def end_descendants(grace_seconds: float = 3) -> None:
-    """End every process below this one: politely at first."""
+    """End every process below this one: politely at first, then also what was started meanwhile."""
     me = psutil.Process()
-    for end in (psutil.Process.terminate, psutil.Process.kill):
+    for end in (psutil.Process.terminate, *[psutil.Process.kill] * 3):
         below = me.children(recursive=True)
+        if not below:
+            return
         for process in below:
             with contextlib.suppress(psutil.NoSuchProcess):
                 end(process)

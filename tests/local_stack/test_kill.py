@@ -138,9 +138,9 @@ def test_hub_comes_back_around_what_runs(stack: Stack, alice: Client) -> None:
         stack.wait_for(r"JupyterHub ended \(SIGKILL\) and is started again", 20)
         until(lambda: answers(stack, "hub/health"), "the hub answers", 60)
         assert program.ask("6 * 7") == 42
+        until(lambda: answers(stack, "user/alice/api/status", client=alice), "alice's server answers", 60)
+        until(lambda: answers(stack, CLUSTERS, client=alice), "the service answers", 60)
     assert [process.pid for process in alice.find_server()] == [server.pid]
-    until(lambda: answers(stack, "user/alice/api/status", client=alice), "alice's server answers", 30)
-    until(lambda: answers(stack, CLUSTERS, client=alice), "the service answers", 30)
     stack.sign_in("bob")
     assert len(stack.parts("scalablehub.services.dask_gateway")) == 1
     assert len(stack.parts("jupyterhub_idle_culler")) == 1
