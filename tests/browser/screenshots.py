@@ -79,8 +79,8 @@ def _lab_and_clusters(browser: Browser, stack: Stack, folder: Path) -> None:
     box.press("Enter")
     page.get_by_role("button", name="Task Stream").wait_for()
     page.keyboard.press("Control+Shift+C")
-    page.get_by_placeholder("SEARCH", exact=False).last.fill("Dask Dashboard Layout")
-    page.keyboard.press("Enter")
+    page.locator(".jp-ModalCommandPalette input").fill("Dask Dashboard Layout")
+    page.locator(".jp-ModalCommandPalette").get_by_text("Dask Dashboard Layout").first.click()
     stream = page.frame_locator("iframe[src*='individual-task-stream']")
     stream.locator("canvas").first.wait_for()
     page.get_by_role("tab", name="Dask").click()  # closes the panel, for the notebook's sake
