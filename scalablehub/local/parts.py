@@ -66,13 +66,17 @@ def make_parts(plan: Plan) -> list[Part]:
                 stop_seconds=15,
             )
         )
+    health, status = f"{plan.url}hub/health", 200
+    if plan.description.dask is not None:
+        # The hub is healthy before its services have routes: until then it redirects; the service refuses.
+        health, status = f"{plan.service_address}/api/v1/clusters/", 401
     parts.append(
         Part(
             "JupyterHub",
             [sys.executable, "-m", "jupyterhub", "-f", str(_HERE / "jupyterhub_config.py")],
             ours,
             logs / "hub.log",
-            _answers("JupyterHub", f"{plan.url}hub/health", logs / "hub.log", 120, status=200),
+            _answers("JupyterHub", health, logs / "hub.log", 120, status=status),
             stop_seconds=25,
         )
     )
