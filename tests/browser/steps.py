@@ -71,7 +71,7 @@ def run_through(page: Page, last: str) -> None:
 def start_cluster(page: Page) -> str:
     """Run the start notebook until its two workers are there, and return the printed dashboard address."""
     run_through(page, "client.wait_for_workers(")
-    page.get_by_text(re.compile(r"Two workers are ready after \d+ s")).wait_for()
+    page.get_by_text(re.compile(r"Two workers are ready after \d+ s")).wait_for(timeout=2 * PATIENCE_MS)
     address = dashboard_link(page).get_attribute("href")
     assert address
     return address
