@@ -166,7 +166,9 @@ class Stack:
 
     def everything(self) -> list[psutil.Process]:
         """Return every living process of this hub, also one that lost its parent; not a test's clients."""
-        mark = str(self.data_dir)
+        marks = [str(self.data_dir)]
+        with suppress(OSError, ValueError):  # the hub's services know nothing of its folder
+            marks.append(f"http://127.0.0.1:{self.plan['ports']['hub']}/hub/api")
         found = []
         for process in psutil.process_iter():
             try:
@@ -175,7 +177,11 @@ class Stack:
                 alive = process.status() != psutil.STATUS_ZOMBIE
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue
-            if alive and _CLIENT_MARK not in environment and any(mark in word for word in words):
+            if (
+                alive
+                and _CLIENT_MARK not in environment
+                and any(mark in word for mark in marks for word in words)
+            ):
                 found.append(process)
         return found
 

@@ -70,6 +70,16 @@ async def run_notebook(server: str, token: str, path: str, cell_seconds: float =
         return cells
 
 
+async def run_code(server: str, token: str, kernel: str, source: str) -> Cell:
+    """Run a piece of code in a kernel that is there."""
+    async with (
+        asyncio.timeout(120),
+        aiohttp.ClientSession(headers={"Authorization": f"token {token}"}) as session,
+        session.ws_connect(f"{server}api/kernels/{kernel}/channels", max_msg_size=0) as channel,
+    ):
+        return await _run_cell(channel, "", source)
+
+
 async def _run_cell(channel: aiohttp.ClientWebSocketResponse, cell_id: str, source: str) -> Cell:
     cell = Cell(cell_id)
     request = uuid.uuid4().hex

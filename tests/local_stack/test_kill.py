@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import psutil
 import pytest
 
 from tests.local_stack.conftest import RunHub
+from tests.local_stack.kernel import run_code
 from tests.stack import Client, Program, Stack, call, free_port, until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
@@ -169,8 +171,11 @@ def test_gateway_comes_back_without_its_clusters(stack: Stack, alice: Client) ->
 def test_kernels_of_a_killed_server_end(stack: Stack) -> None:
     bob = stack.sign_in("bob")
     bob.start_server({})
-    status, _ = bob.call("POST", "user/bob/api/kernels", {})
+    status, kernel = bob.call("POST", "user/bob/api/kernels", {})
     assert status == 201
+    # One that has not begun yet does not know its parent.
+    cell = asyncio.run(run_code(f"{stack.url}user/bob/", bob.token, kernel["id"], "print(6 * 7)"))
+    assert cell.text() == "42\n"
     (server,) = bob.find_server()
     kernels = server.children()
     assert len(kernels) == 1

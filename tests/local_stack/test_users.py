@@ -53,7 +53,7 @@ def clusters_stop(alice: Client) -> Iterator[None]:
 def test_unknown_size_is_refused_with_what_there_is(hub: Stack) -> None:
     assert refusal(hub.sign_in("alice"), {"size": "huge"}, "extra") == (
         400,
-        "There is no size 'huge' for you; choose one of small, medium or large.",
+        "There is no size 'huge' for you; choose small, medium or large.",
     )
 
 
@@ -71,11 +71,17 @@ def test_what_is_not_installed_is_refused_with_the_reason(hub: Stack) -> None:
     )
 
 
-@pytest.mark.parametrize("options", [[], "large", {"size": ["large"]}, {"size": {"a": 1}}], ids=repr)
-def test_malformed_options_are_refused(hub: Stack, options: object) -> None:
-    status, sentence = refusal(hub.sign_in("alice"), options, "extra")
-    assert status == 400
-    assert sentence.endswith(".")
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"size": ["large"]}, "The size must be a name, not ['large']."),
+        ({"size": {"$ne": 1}}, "The size must be a name, not {'$ne': 1}."),
+        ("large", "Body must be a JSON object"),  # JupyterHub's own words
+    ],
+    ids=repr,
+)
+def test_malformed_options_are_refused(hub: Stack, options: object, sentence: str) -> None:
+    assert refusal(hub.sign_in("alice"), options, "extra") == (400, sentence)
 
 
 def test_refused_options_are_not_remembered(hub: Stack, admin: Client) -> None:
@@ -206,9 +212,7 @@ def test_third_cluster_is_refused_with_a_way_out(alice: Client) -> None:
 
 def test_unknown_worker_size_is_refused_with_what_there_is(alice: Client) -> None:
     status, sentence = cluster_refusal(alice, {"cluster_options": {"worker_size": "gigantic"}})
-    assert status == 422
-    assert "gigantic" in sentence
-    assert "small" in sentence
+    assert (status, sentence) == (422, "'gigantic' is not a valid option for worker_size")
 
 
 def test_unknown_cluster_option_is_refused(alice: Client) -> None:
@@ -223,7 +227,7 @@ from dask_gateway import Gateway
 started = time.monotonic()
 try:
     with Gateway() as gateway:
-        gateway.new_cluster(environment={"DASK_DISTRIBUTED__SCHEDULER__PRELOAD": "there_is_no_such_module"})
+        gateway.new_cluster(environment={"DASK_DISTRIBUTED__SCHEDULER__HTTP__ROUTES": "['no_such_module']"})
 except Exception as error:
     say([type(error).__name__, str(error), time.monotonic() - started])
 """
@@ -232,7 +236,7 @@ except Exception as error:
 @pytest.mark.usefixtures("clusters_stop")
 def test_cluster_that_cannot_start_tells_the_reason(alice: Client) -> None:
     _, words, seconds = alice.run_python(CANNOT_START)
-    assert "No module named 'there_is_no_such_module'" in words
+    assert "No module named 'no_such_module'" in words
     assert seconds < 40
 
 
