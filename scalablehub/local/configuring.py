@@ -121,6 +121,8 @@ def _configure_users(c: Config, plan: Plan) -> None:
 
 
 def _configure_culler(c: Config, plan: Plan) -> None:
+    # A list that nobody set yet is a lazy one, which cannot be read.
+    c.JupyterHub.services = []
     if not plan.local.cull_after:
         return
     c.JupyterHub.services = [
