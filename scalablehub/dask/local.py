@@ -186,6 +186,10 @@ def _refuse(reason: str) -> Callable[..., dict[str, Any]]:
     """Return a stand-in for a model's ``to_dict``, which dask-gateway calls once it knows the owner asks."""
 
     def refuse(full: bool = True) -> dict[str, Any]:
-        raise web.HTTPConflict(reason=" ".join(reason.split()))
+        # A log may hold anything; aiohttp drops the connection rather than send a control character.
+        line = " ".join(reason.split())
+        raise web.HTTPConflict(
+            reason="".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+        )
 
     return refuse
