@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scalablehub._version import __version__
-from scalablehub.errors import PublicError
+from scalablehub.errors import PublicError, shown
 
 _MISSING = "This needs what is not installed ({}); run: pip install 'scalablehub[local]'"
 
@@ -53,9 +53,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _port(text: str) -> int:
-    port = int(text) if text.isdecimal() else 0
+    port = int(text) if text.isdecimal() and len(text) <= 5 else 0
     if not 0 < port < 65536:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port; write a number from 1 to 65535")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a port; write a number from 1 to 65535")
     return port
 
 
