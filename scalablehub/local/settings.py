@@ -105,10 +105,12 @@ def _read(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        words = getattr(error, "problem", None) or "is not YAML"
+        words = getattr(error, "problem", None) or getattr(error, "reason", "it cannot be parsed")
         raise PublicError("config-not-yaml", f"{path}{line}: not YAML: {words}.") from None
     except ValueError as error:  # such as a date that no calendar has
         raise PublicError("config-not-yaml", f"{path}: not YAML: {error}.") from None
+    except RecursionError:
+        raise PublicError("config-not-yaml", f"{path}: not YAML: it is nested too deeply.") from None
     if not isinstance(raw, dict):
         raise PublicError("config-empty", f"{path}: needs the sections ScalableHub and LocalHub.")
     return raw
