@@ -38,8 +38,9 @@ def find_lacks(description: Description) -> dict[str, str]:
     usable = {}
     for name, image in description.images.items():
         prefix = Path(image.prefix or "")
-        if not (prefix / "bin" / "jupyterhub-singleuser").exists():
-            lacks[f"images.{name}"] = f"There is no jupyterhub-singleuser in {prefix}."
+        needed = _missing_commands(["jupyterhub-singleuser", "python"], str(prefix / "bin"))
+        if needed:
+            lacks[f"images.{name}"] = f"There is no {needed[0]} in {prefix}."
         else:
             usable[name] = prefix
     for name, interface in description.interfaces.items():
@@ -63,8 +64,11 @@ def find_lacks(description: Description) -> dict[str, str]:
 
 def _missing(prefix: Path, packages: Sequence[str], commands: Sequence[str]) -> list[str]:
     path = f"{prefix / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    missing_commands = [command for command in commands if shutil.which(command, path=path) is None]
-    return [*missing_commands, *_missing_packages(prefix, packages)]
+    return [*_missing_commands(commands, path), *_missing_packages(prefix, packages)]
+
+
+def _missing_commands(commands: Sequence[str], path: str) -> list[str]:
+    return [command for command in commands if shutil.which(command, path=path) is None]
 
 
 def _missing_packages(prefix: Path, packages: Sequence[str]) -> list[str]:
@@ -73,11 +77,16 @@ def _missing_packages(prefix: Path, packages: Sequence[str]) -> list[str]:
     program = (
         "import importlib.util, sys; print(*[p for p in sys.argv[1:] if not importlib.util.find_spec(p)])"
     )
-    found = subprocess.run(
-        [str(prefix / "bin" / "python"), "-c", program, *packages],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    if not packages:
+        return []
+    try:
+        found = subprocess.run(
+            [str(prefix / "bin" / "python"), "-c", program, *packages],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return list(packages)  # a Python that does not run has none of them
     return found.stdout.split()
