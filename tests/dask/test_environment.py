@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+
+from scalablehub.dask.environment import dask_environment
+from scalablehub.decisions import DaskChoice, User, decide
+from scalablehub.description import resolve
+from tests.descriptions import described
+
+ADDRESS = "http://hub/services/dask-gateway"
+SCHEDULERS = "gateway://schedulers:8786"
+PUBLIC = "https://hub.example.org/services/dask-gateway"
+
+
+def dask_of(*groups: str) -> DaskChoice:
+    return decide(resolve(described()), User("alice", frozenset(groups))).dask
+
+
+def environment(
+    *groups: str, address: str = ADDRESS, scheduler_address: str = SCHEDULERS, public_address: str = PUBLIC
+) -> dict[str, str]:
+    return dask_environment(
+        dask_of(*groups),
+        address=address,
+        scheduler_address=scheduler_address,
+        public_address=public_address,
+    )
+
+
+def test_user_with_clusters_gets_everything_that_gateway_needs() -> None:
+    assert environment("research") == {
+        "DASK_GATEWAY__ADDRESS": "http://hub/services/dask-gateway",
+        "DASK_GATEWAY__AUTH__TYPE": "jupyterhub",
+        "DASK_GATEWAY__PROXY_ADDRESS": "gateway://schedulers:8786",
+        "DASK_GATEWAY__PUBLIC_ADDRESS": "https://hub.example.org/services/dask-gateway",
+        "DASK_LABEXTENSION__FACTORY__MODULE": "dask_gateway",
+        "DASK_LABEXTENSION__FACTORY__CLASS": "GatewayCluster",
+    }
+
+
+@pytest.mark.parametrize("groups", [(), ("staff",)], ids=["no group", "another group"])
+def test_user_without_clusters_gets_nothing(groups: tuple[str, ...]) -> None:
+    assert environment(*groups) == {}
+
+
+def test_hub_without_an_address_gives_nothing() -> None:
+    assert environment("research", address="") == {}
+
+
+@pytest.mark.parametrize(
+    ("left_out", "variable"),
+    [
+        ("scheduler_address", "DASK_GATEWAY__PROXY_ADDRESS"),
+        ("public_address", "DASK_GATEWAY__PUBLIC_ADDRESS"),
+    ],
+)
+def test_address_that_is_not_known_is_left_to_the_client(left_out: str, variable: str) -> None:
+    assert environment("research").keys() - environment("research", **{left_out: ""}).keys() == {variable}
