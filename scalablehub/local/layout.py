@@ -135,19 +135,26 @@ class Layout:
         """Return this hub's secrets, made at the first call; a damaged file is made anew."""
         path = self.root / "secrets.json"
         try:
-            return Secrets(**json.loads(path.read_text()))
+            kept = Secrets(**json.loads(path.read_text()))
+            if all(isinstance(value, str) and value for value in asdict(kept).values()):
+                return kept
         except (OSError, ValueError, TypeError):
-            made = _make_secrets()
-            write_private(path, json.dumps(asdict(made), indent=1))
-            return made
+            pass
+        made = _make_secrets()
+        write_private(path, json.dumps(asdict(made), indent=1))
+        return made
 
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read, whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-    temporary.replace(path)
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(text)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _make_secrets() -> Secrets:
