@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # such as of `scalablehub config | head`: Python's last flush has to go somewhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return code
 
 
@@ -80,5 +84,5 @@ def _up(options: argparse.Namespace) -> int:
 
 def _config(_options: argparse.Namespace) -> int:
     path = Path(__file__).parent.parent / "local" / "hub.yaml"
-    print(path.read_text(encoding="utf-8"), end="")
+    print(path.read_text(encoding="utf-8"), end="", flush=True)
     return 0

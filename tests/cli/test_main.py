@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,15 @@ def test_up_without_the_local_extra_says_how_to_install_it(package: str) -> None
 
 def test_config_works_without_the_local_extra() -> None:
     assert without("yaml", "config") == (0, "")
+
+
+def test_reader_that_is_gone_is_no_traceback() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as gone:
+        command = [sys.executable, "-m", "scalablehub", "config"]
+        done = subprocess.run(command, stdout=gone, stderr=subprocess.PIPE, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_module_is_the_command() -> None:
