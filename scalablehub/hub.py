@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,6 +26,8 @@ ACCESS_SCOPE = f"access:services!service={SERVICE}"
 DASK_ROLE = "scalablehub-dask"
 LOCAL_SPAWNER = "scalablehub.spawner.local.ScalableLocalSpawner"
 KUBE_SPAWNER = "scalablehub.spawner.kubernetes.ScalableKubeSpawner"
+PAGES = Path(__file__).parent / "spawner" / "pages"
+"""JupyterHub's pages about starting a server, in our words."""
 _LOCAL_SPAWNER_ENTRY_POINT = "scalablehub-local"
 _STOCK_KUBE_SPAWNERS = ("kubespawner.KubeSpawner", "kubespawner.spawner.KubeSpawner")
 
@@ -68,6 +71,7 @@ def configure_spawner(c: Config) -> None:
         _keep_to_loopback(c)
     c.JupyterHub.spawner_class = spawner
     c.ChoosingSpawner.description = description
+    _add_pages(c)
     _append(c.Spawner, "server_token_scopes", ["users:activity!user", "access:servers!server"])
     if description.dask is not None:
         _append(c.Spawner, "server_token_scopes", [ACCESS_SCOPE])
@@ -190,6 +194,17 @@ def _grant(c: Config, dask: Dask) -> None:
         _append(c.JupyterHub, "load_roles", [{"name": "user", "scopes": ["self", ACCESS_SCOPE]}])
     elif ACCESS_SCOPE not in (scopes := everybody.get("scopes", [])):
         everybody["scopes"] = [*scopes, ACCESS_SCOPE]
+
+
+def _add_pages(c: Config) -> None:
+    """Put our pages before JupyterHub's own, and behind those of the admin."""
+    paths = c.JupyterHub.get("template_paths")
+    if str(PAGES) in _items(c.JupyterHub, "template_paths"):
+        return
+    if isinstance(paths, list):
+        c.JupyterHub.template_paths = [*paths, str(PAGES)]
+    else:
+        c.JupyterHub.template_paths.prepend([str(PAGES)])
 
 
 def _written(section: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from urllib.request import Request, urlopen
 
 import psutil
 
+from scalablehub.local.layout import MARK
+
 READY = re.compile(r"Your research hub is ready:\s+(\S+)")
 
 _Found = TypeVar("_Found")
@@ -381,6 +383,7 @@ def call(method: str, url: str, body: bytes | None = None, **headers: str) -> tu
 def share_sample_data(source: Path, data_dir: Path) -> None:
     """Give a hub that has not started yet another one's sample data, without copying it."""
     shutil.copytree(source / "store" / "shared", data_dir / "store" / "shared", copy_function=os.link)
+    (data_dir / MARK).touch()
 
 
 @contextmanager

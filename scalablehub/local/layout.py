@@ -14,7 +14,8 @@ import platformdirs
 
 from scalablehub.errors import PublicError
 
-_MARK = ".scalablehub"
+MARK = ".scalablehub"
+"""The file that says that a folder is a hub's."""
 
 
 def default_folder() -> Path:
@@ -104,12 +105,27 @@ class Layout:
                 self.run,
             ):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (self.root / _MARK).touch()
+                (self.root / MARK).touch()
         except OSError as error:
             raise PublicError(
                 "data-dir-unwritable",
                 f"{error.filename or self.root}: {error.strerror}; choose another folder with --data-dir.",
             ) from None
+
+    def refuse_foreign(self) -> None:
+        """Refuse a folder that holds something else: it would be mixed with ours, and a reset would take it.
+
+        Raises:
+            PublicError: the folder has content that no hub put there.
+        """
+        if (self.root / MARK).exists() or not self.root.exists():
+            return
+        if not self.root.is_dir() or any(self.root.iterdir()):
+            raise PublicError(
+                "data-dir-foreign",
+                f"{self.root}: neither empty nor a folder that scalablehub made, so it is left alone; "
+                "choose another folder with --data-dir.",
+            )
 
     def reset(self) -> None:
         """Remove everything that a hub kept here.
@@ -119,11 +135,7 @@ class Layout:
         """
         if not self.root.exists():
             return
-        if not (self.root / _MARK).exists() and (not self.root.is_dir() or any(self.root.iterdir())):
-            raise PublicError(
-                "data-dir-foreign",
-                f"{self.root} is not a folder that scalablehub made, so --reset leaves it alone.",
-            )
+        self.refuse_foreign()
         try:
             shutil.rmtree(self.root)
         except OSError as error:

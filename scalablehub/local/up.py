@@ -29,7 +29,7 @@ from scalablehub.local.sample_data import prepare_sample_data
 from scalablehub.local.screen import Screen
 from scalablehub.local.settings import Settings, load_settings
 from scalablehub.local.supervising import adopt_orphans, end_descendants
-from scalablehub.spawner.cgroups import find_cgroups
+from scalablehub.spawner.cgroups import find_cgroups, group_prefix
 
 _STOP_SECONDS = 60
 
@@ -59,6 +59,7 @@ def up(options: Options) -> int:
     try:
         with _Stop() as stop:
             settings = load_settings(options.config)
+            layout.refuse_foreign()
             _refuse_running(layout)
             ports = _pick_ports(options.port)
             description = locate_images(
@@ -134,6 +135,7 @@ def _lock(layout: Layout, options: Options) -> Iterator[None]:
         layout.reset()
     layout.create()
     with _locked(layout.lock) as file:
+        file.truncate(0)
         file.write(f"http://{HOST}:{options.port}/")
         file.flush()
         yield
@@ -152,7 +154,6 @@ def _locked(path: Path) -> Iterator[IO[str]]:
                 f"A hub with the data in {path.parent} is running already: {where} "
                 "Stop it there, or start another with --data-dir and --port.",
             ) from None
-        file.truncate(0)
         yield file
 
 
@@ -245,6 +246,8 @@ def _run(plan: Plan, options: Options, screen: Screen, stop: _Stop) -> int:
         code = 1
     finally:
         end_descendants()
+        if groups := find_cgroups():  # a server that was killed leaves its limits behind
+            groups.remove_all(group_prefix(plan.ports.hub))
     if failure is not None:
         raise PublicError("hub-failed", failure)
     if code != 0 and not stop.requested:

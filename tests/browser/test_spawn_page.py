@@ -102,13 +102,7 @@ def test_page_works_without_javascript(new_page: NewPage, stack: Stack) -> None:
     sign_in(page, stack, "dave")
     choice(page, "Size", "Medium").check()
     page.get_by_role("button", name="Start", exact=True).click()
-    # The hub's page for a server that is starting needs a person to reload it.
-    page.wait_for_url(re.compile("/hub/spawn-pending/dave|/user/dave/"))
-    for _ in range(240):
-        if "/user/dave/" in page.url:
-            break
-        page.wait_for_timeout(250)
-        page.reload()
+    page.wait_for_url("**/user/dave/lab**", timeout=180_000)
     expect(page).to_have_title("JupyterLab")
     assert options_of(stack.sign_in("dave"))["size"] == "medium"
 

@@ -146,14 +146,15 @@ def test_reset_refuses_a_foreign_folder(tmp_path: Path) -> None:
     with pytest.raises(PublicError) as refusal:
         Layout(tmp_path).reset()
     assert refusal.value.message == (
-        f"{tmp_path} is not a folder that scalablehub made, so --reset leaves it alone."
+        f"{tmp_path}: neither empty nor a folder that scalablehub made, so it is left alone; "
+        "choose another folder with --data-dir."
     )
     assert content(tmp_path) == {"thesis.tex"}
 
 
 def test_reset_refuses_a_file(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(PublicError, match="is not a folder that scalablehub made"):
+    with pytest.raises(PublicError, match="neither empty nor a folder that scalablehub made"):
         Layout(tmp_path / "thesis.tex").reset()
     assert content(tmp_path) == {"thesis.tex"}
 

@@ -151,10 +151,15 @@ def test_data_folder_that_cannot_be_written_is_refused() -> None:
     assert re.fullmatch(r"/proc/scalablehub: .*; choose another folder with --data-dir\.", line), line
 
 
-def test_reset_leaves_a_foreign_folder_alone(tmp_path: Path) -> None:
-    (tmp_path / "thesis.txt").write_text("mine")
-    line = refusal(tmp_path, "--reset")
-    assert line == f"{tmp_path} is not a folder that scalablehub made, so --reset leaves it alone."
+@pytest.mark.parametrize("arguments", [(), ("--reset",)], ids=["start", "reset"])
+def test_foreign_folder_is_left_alone(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    (tmp_path / "lock").write_text("mine")
+    line = refusal(tmp_path, *arguments)
+    assert line == (
+        f"{tmp_path}: neither empty nor a folder that scalablehub made, so it is left alone; "
+        "choose another folder with --data-dir."
+    )
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("lock", "mine")]
 
 
 def test_full_disk_is_said_and_leaves_nothing_half_made(tmp_path: Path) -> None:
