@@ -17,6 +17,7 @@ from scalablehub.local.parts import make_parts
 from scalablehub.local.plan import read_plan
 from scalablehub.local.supervising import Supervisor
 from scalablehub.processes import die_with_parent
+from scalablehub.spawner.cgroups import remove_groups
 
 
 def report(event: str, text: str) -> None:
@@ -33,8 +34,9 @@ async def supervise(plan_file: Path, parent: int) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     die_with_parent(parent=parent)
+    plan = read_plan(plan_file)
     try:
-        await Supervisor(make_parts(read_plan(plan_file)), report).run(stop)
+        await Supervisor(make_parts(plan), report).run(stop)
     except PublicError as error:
         report("failed", error.message)
         return 1
@@ -43,6 +45,8 @@ async def supervise(plan_file: Path, parent: int) -> int:
             "failed", f"{error.filename or 'The hub'}: {error.strerror or error}; see to it and start again."
         )
         return 1
+    finally:
+        remove_groups(plan.ports.hub)
     return 0
 
 

@@ -29,7 +29,7 @@ from scalablehub.local.sample_data import prepare_sample_data
 from scalablehub.local.screen import Screen
 from scalablehub.local.settings import Settings, load_settings
 from scalablehub.local.supervising import adopt_orphans, end_descendants
-from scalablehub.spawner.cgroups import find_cgroups, group_prefix
+from scalablehub.spawner.cgroups import find_cgroups, remove_groups
 
 _STOP_SECONDS = 60
 
@@ -246,8 +246,7 @@ def _run(plan: Plan, options: Options, screen: Screen, stop: _Stop) -> int:
         code = 1
     finally:
         end_descendants()
-        if groups := find_cgroups():  # a server that was killed leaves its limits behind
-            groups.remove_all(group_prefix(plan.ports.hub))
+        remove_groups(plan.ports.hub)
     if failure is not None:
         raise PublicError("hub-failed", failure)
     if code != 0 and not stop.requested:

@@ -53,6 +53,18 @@ class Cgroups:
                 continue
 
 
+def group_prefix(hub_port: int) -> str:
+    """Return how the names of all groups of one hub begin."""
+    return f"scalablehub-{hub_port}-"
+
+
+def remove_groups(hub_port: int) -> None:
+    """Remove what is left of a hub's groups once its processes have ended: a killed server leaves its own."""
+    if groups := find_cgroups():
+        for folder in groups.memory.glob(f"{group_prefix(hub_port)}*"):
+            groups.remove(folder.name)
+
+
 def join(folders: list[Path]) -> None:
     """Move the calling process, and so what it starts, into the groups."""
     for folder in folders:

@@ -14,7 +14,7 @@ from jupyterhub.spawner import LocalProcessSpawner
 from traitlets import Unicode, default
 
 from scalablehub.decisions import Selection
-from scalablehub.spawner.cgroups import Cgroups, find_cgroups, join
+from scalablehub.spawner.cgroups import Cgroups, find_cgroups, group_prefix, join
 from scalablehub.spawner.choosing import ChoosingSpawner
 
 START_NOTEBOOK = "start.ipynb"
@@ -106,7 +106,7 @@ class ScalableLocalSpawner(ChoosingSpawner, LocalProcessSpawner):  # type: ignor
 
     @property
     def _group(self) -> str:
-        return f"scalablehub-{self.hub.port}-{self.slug}"
+        return group_prefix(self.hub.port) + self.slug
 
     def _landing(self, selection: Selection) -> str:
         """Return where the user lands: for a new home, on the start notebook."""

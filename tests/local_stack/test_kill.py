@@ -14,6 +14,7 @@ from urllib.error import URLError
 import psutil
 import pytest
 
+from scalablehub.spawner.cgroups import find_cgroups
 from tests.local_stack.conftest import RunHub
 from tests.local_stack.kernel import run_code
 from tests.stack import Client, Program, Stack, call, free_port, until
@@ -231,6 +232,8 @@ def assert_all_end(stack: Stack, processes: list[psutil.Process], timeout_second
     _, alive = psutil.wait_procs(processes, timeout=timeout_seconds)
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
     assert stack.everything() == []
+    if groups := find_cgroups():
+        assert list(groups.memory.glob(f"scalablehub-{stack.plan['ports']['hub']}-*")) == []
 
 
 def test_hub_survives_what_killed_it(seeded: Callable[[Path], Path], tmp_path: Path) -> None:
