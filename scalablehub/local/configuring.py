@@ -33,7 +33,7 @@ def configure_hub(c: Config, plan: Plan | None = None) -> None:
     c.ConfigurableHTTPProxy.should_start = False
     c.ConfigurableHTTPProxy.api_url = f"http://{HOST}:{ports.proxy_api}"
     c.ConfigurableHTTPProxy.auth_token = plan.secrets.proxy_token
-    # How soon a proxy that was started again gets its routes: the hub puts them back when it asks for activity.
+    # How soon a proxy that was started again has its routes: the hub adds them when it asks for activity.
     c.JupyterHub.last_activity_interval = 15
     c.JupyterHub.service_check_interval = 5
 

@@ -116,8 +116,8 @@ path = os.environ["SCRATCH_BUCKET"] + "/kept.txt"
 def test_proxy_comes_back_with_its_routes(stack: Stack, alice: Client) -> None:
     kill(stack.part("configurable-http-proxy"))
     stack.wait_for(r"the proxy ended \(SIGKILL\) and is started again", 20)
-    until(lambda: answers(stack, "user/alice/api/status", client=alice), "alice's server is routed", 60)
-    until(lambda: answers(stack, CLUSTERS, client=alice), "the service is routed", 60)
+    until(lambda: answers(stack, "user/alice/api/status", client=alice), "alice's server is routed", 40)
+    until(lambda: answers(stack, CLUSTERS, client=alice), "the service is routed", 40)
 
 
 def test_service_comes_back_while_a_client_computes(stack: Stack, alice: Client) -> None:
