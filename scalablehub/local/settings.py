@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import yaml
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field
 
 from scalablehub.description import Description, DescriptionError, Problem, check_complete, load_description
 from scalablehub.description.loading import validate
@@ -16,7 +17,14 @@ from scalablehub.errors import PublicError
 
 DEFAULT_FILE = Path(__file__).with_name("hub.yaml")
 
-UserName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._@+-]{0,62}$")]
+
+def _user_name(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._@+-]{0,62}", value):
+        raise ValueError("is not a user name; use small letters, digits and '._@+-', at most 63")
+    return value
+
+
+UserName = Annotated[str, AfterValidator(_user_name)]
 
 
 class LocalUser(Section):

@@ -101,6 +101,10 @@ def test_unknown_section_is_refused_with_the_known_ones(tmp_path: Path) -> None:
             "LocalHub.users.alice: None is not a section; write keys and values below it",
         ),
         (
+            {"users": {"Jane Doe": {}}},
+            "LocalHub.users.Jane Doe: is not a user name; use small letters, digits and '._@+-', at most 63",
+        ),
+        (
             {"users": {"alice": {"grups": []}}},
             "LocalHub.users.alice.grups: unknown key; did you mean 'groups'?",
         ),
