@@ -98,8 +98,8 @@ def _keys_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
     node: Any = schema
     for part in location:
         node = _follow(schema, node)
-        # A section of named entries has one pattern for the names.
-        (entry,) = node.get("patternProperties", {"": {}}).values()
+        # A section of named entries may have one pattern for the names; 'false' allows no other key.
+        (entry,) = node.get("patternProperties", {"": node.get("additionalProperties") or {}}).values()
         node = node.get("properties", {}).get(part, entry)
     return list(_follow(schema, node).get("properties", {}))
 

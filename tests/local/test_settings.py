@@ -130,6 +130,7 @@ def test_unknown_section_is_refused_with_the_known_ones(tmp_path: Path) -> None:
         "no users",
         "list of users",
         "user without colon",
+        "bad user name",
         "misspelt key of a user",
         "misspelt key",
         "duration",
