@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,9 +19,12 @@ EXTRAS = ".[local,kubernetes,test]"
 def newest_python() -> str:
     """Return the newest interpreter of this machine that is supported, or this one."""
     for minor in (14, 13, 12):
-        folders = sorted(Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python3"))
-        if found := shutil.which(f"python3.{minor}") or (str(folders[-1]) if folders else None):
-            return found
+        on_path = shutil.which(f"python3.{minor}")
+        of_pyenv = sorted(Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python3"))
+        for candidate in filter(None, (on_path, *map(str, of_pyenv))):
+            # pyenv leaves commands on the PATH for interpreters that are not switched on.
+            if subprocess.run([candidate, "--version"], capture_output=True, check=False).returncode == 0:
+                return candidate
     return sys.executable
 
 
