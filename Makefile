@@ -25,7 +25,7 @@ browser:  ## have Chromium for the browser tests
 	@command -v chromium >/dev/null || { \
 	  echo "  Installing Chromium …"; \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
 	  else echo "  Chromium is missing: install the package 'chromium'; its tests are skipped without it."; fi; }
 
 clean:  ## remove what was made, but not anybody's data
