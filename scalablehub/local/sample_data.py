@@ -116,7 +116,12 @@ def _write_store(path: Path, source: Path, chunk: int, progress: Callable[[str],
 
     import zarr  # noqa: PLC0415 - a second that a hub with its data in place need not wait
 
-    with zipfile.ZipFile(source) as archive, archive.open("mask.npy") as member:
+    with (
+        # One chunk at a time is as fast here, and when one cannot be written no other still appears.
+        zarr.config.set({"async.concurrency": 1}),
+        zipfile.ZipFile(source) as archive,
+        archive.open("mask.npy") as member,
+    ):
         rows, columns = _shape(member)
         progress(f"Writing the sample data: {rows:,} x {columns:,} cells of the world's land.")
         group = zarr.create_group(path, zarr_format=3, attributes=_attributes(source))
