@@ -36,7 +36,21 @@ class Cell:
         return any(mimetype in output["content"].get("data", {}) for output in self.outputs)
 
 
-async def run_notebook(server: str, token: str, path: str, cell_seconds: float = 600) -> list[Cell]:
+WHERE_IT_WAITS = """
+import asyncio, faulthandler, gc, sys, tempfile, traceback
+for loop in [o for o in gc.get_objects() if isinstance(o, asyncio.AbstractEventLoop) and o.is_running()]:
+    for task in asyncio.all_tasks(loop):
+        print("task", task.get_coro())
+        for frame in task.get_stack(limit=3):
+            traceback.print_stack(frame, limit=1, file=sys.stdout)
+with tempfile.TemporaryFile("w+") as file:
+    faulthandler.dump_traceback(file)
+    file.seek(0)
+    print(file.read())
+"""
+
+
+async def run_notebook(server: str, token: str, path: str, cell_seconds: float = 300) -> list[Cell]:
     """Run every code cell of a notebook in the user's home, stop at the first error, and end the kernel."""
     async with aiohttp.ClientSession(headers={"Authorization": f"token {token}"}) as session:
         async with session.get(f"{server}api/contents/{path}") as answer:
@@ -60,6 +74,8 @@ async def run_notebook(server: str, token: str, path: str, cell_seconds: float =
                                 await asyncio.wait({running}, timeout=30)
                             where = running.result().error() if running.done() else "it cannot be interrupted"
                             running.cancel()
+                            async with asyncio.timeout(30):
+                                where += (await _run_cell(channel, "", WHERE_IT_WAITS)).text()
                             raise AssertionError(f"cell {cell['id']} took over {cell_seconds} s: {where}")
                         cells.append(running.result())
                         if cells[-1].error():
