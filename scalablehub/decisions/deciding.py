@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TypeVar
 from urllib.parse import quote
 
-from scalablehub.description.models import Bucket, Description, Entry, Image, Interface, Size
+from scalablehub.description.models import Bucket, Description, Directory, Entry, Image, Interface, Size
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -100,6 +100,16 @@ class BucketChoice(Choice):
 
 
 @dataclass(frozen=True)
+class DirectoryChoice(Choice):
+    """A shared folder: a volume claim, the part of it, and where it is on a server."""
+
+    claim: str
+    mount: str
+    folder: str | None
+    writable: bool
+
+
+@dataclass(frozen=True)
 class DaskChoice:
     """Whether the user may have Dask clusters, and how large."""
 
@@ -126,6 +136,7 @@ class Decision:
     images: tuple[ImageChoice, ...]
     interfaces: tuple[InterfaceChoice, ...]
     buckets: tuple[BucketChoice, ...]
+    directories: tuple[DirectoryChoice, ...] = ()
     dask: DaskChoice = field(
         default=DaskChoice(State.HIDDEN, "this hub has no Dask clusters", "ScalableHub.dask")
     )
@@ -178,6 +189,15 @@ def decide(
             writable=entry.access == "write",
         )
 
+    def directory(name: str, entry: Directory) -> DirectoryChoice:
+        return DirectoryChoice(
+            *verdict("directories", name, entry),
+            claim=entry.claim,
+            mount=entry.mount,
+            folder=entry.folder,
+            writable=entry.access == "write",
+        )
+
     sizes = tuple(size(*item) for item in _sorted(description.sizes))
     return Decision(
         user=user,
@@ -185,6 +205,7 @@ def decide(
         images=tuple(image(*item) for item in _sorted(description.images)),
         interfaces=tuple(interface(*item) for item in _sorted(description.interfaces)),
         buckets=tuple(bucket(*item) for item in _sorted(description.buckets)),
+        directories=tuple(directory(*item) for item in _sorted(description.directories)),
         dask=_decide_dask(description, user, sizes, lacks, place),
     )
 

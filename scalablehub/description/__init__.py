@@ -10,10 +10,12 @@ from scalablehub.description.models import (
     Bucket,
     Dask,
     Description,
+    Directory,
     Image,
     Interface,
     NodePool,
     Size,
+    Toleration,
 )
 from scalablehub.description.resolving import Capacity, resolve
 
@@ -24,11 +26,13 @@ __all__ = [
     "Dask",
     "Description",
     "DescriptionError",
+    "Directory",
     "Image",
     "Interface",
     "NodePool",
     "Problem",
     "Size",
+    "Toleration",
     "canonical_json",
     "check_complete",
     "check_references",

@@ -9,7 +9,15 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    model_validator,
+)
 
 from scalablehub.description.units import Bytes, Cores, Seconds, Share, SomeBytes, SomeCores
 from scalablehub.errors import shown
@@ -53,6 +61,39 @@ class Reserved(Section):
     memory: Bytes = Field(0, description="Memory kept for the system, such as '1G'.")
 
 
+Override = Annotated[
+    dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")], JsonValue],
+    Field(
+        description="Options of KubeSpawner for what the description has no word for, such as "
+        "{extra_resource_limits: {nvidia.com/gpu: 1}}. They come before everything that is decided, and "
+        "cannot take it back."
+    ),
+]
+
+_LABEL_NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+LabelKey = Annotated[
+    str, StringConstraints(pattern=rf"^([a-z0-9]([a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_LABEL_NAME}$")
+]
+LabelValue = Annotated[str, StringConstraints(pattern=rf"^({_LABEL_NAME})?$")]
+
+
+class Toleration(Section):
+    """A taint of a node pool that what runs there accepts, in Kubernetes' own words."""
+
+    key: LabelKey = Field(description="Key of the taint.")
+    operator: Literal["Exists", "Equal"] = Field("Equal", description="'Exists' accepts every value.")
+    value: LabelValue = Field("", description="Value of the taint, for 'Equal'.")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        None, description="Effect of the taint. Default: every effect."
+    )
+
+    @model_validator(mode="after")
+    def _has_a_value_to_equal(self) -> Toleration:
+        if self.operator == "Exists" and self.value:
+            raise ValueError("a toleration that 'Exists' has no value; leave 'value' out or write 'Equal'")
+        return self
+
+
 class NodePool(Section):
     """Nodes of one kind: a machine type of a cloud, or this machine."""
 
@@ -64,6 +105,11 @@ class NodePool(Section):
     cores: SomeCores | None = Field(None, description="Cores of one node.")
     memory: SomeBytes | None = Field(None, description="Memory of one node, such as '64G'.")
     reserved: Reserved = Field(default_factory=Reserved, description="What the system takes of one node.")
+    selector: dict[LabelKey, LabelValue] = Field(
+        default_factory=dict, description="Labels of its nodes in Kubernetes. Default: any node."
+    )
+    tolerations: tuple[Toleration, ...] = Field((), description="Taints of its nodes that are accepted.")
+    kubespawner_override: Override = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _has_a_capacity(self) -> NodePool:
@@ -100,6 +146,7 @@ class Interface(Entry):
         (), description="Python packages that an image needs for it, by the name that one imports."
     )
     commands: tuple[str, ...] = Field((), description="Commands that an image needs for it.")
+    kubespawner_override: Override = Field(default_factory=dict)
 
 
 class Image(Entry):
@@ -114,6 +161,7 @@ class Image(Entry):
     interfaces: tuple[Name, ...] | None = Field(
         None, description="Names of the interfaces it has. Default: all of them."
     )
+    kubespawner_override: Override = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _can_be_found(self) -> Image:
@@ -163,6 +211,24 @@ class Bucket(Entry):
     )
 
 
+class Directory(Entry):
+    """A folder that people share, on servers in Kubernetes: a volume claim that is there already."""
+
+    claim: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")] = Field(
+        description="Name of the persistent volume claim, in the namespace of the servers."
+    )
+    mount: Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._-]*[A-Za-z0-9_-])+$")] = Field(
+        description="Where it is on a server, such as '/home/jovyan/shared'."
+    )
+    folder: (
+        Annotated[
+            str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$")
+        ]
+        | None
+    ) = Field(None, description="The part of the volume that is shared. Default: all of it.")
+    access: Literal["read", "write"] = Field("read", description="'write' includes reading.")
+
+
 class Dask(Section):
     """Dask clusters through the hub."""
 
@@ -195,4 +261,11 @@ class Description(Section):
     images: dict[Name, Image] = Field(default_factory=dict, description="Environments by name.")
     interfaces: dict[Name, Interface] = Field(default_factory=dict, description="Interfaces by name.")
     buckets: dict[Name, Bucket] = Field(default_factory=dict, description="Shared data by name.")
+    directories: dict[Name, Directory] = Field(
+        default_factory=dict, description="Shared folders on servers in Kubernetes by name."
+    )
+    labels: dict[LabelKey, LabelValue] = Field(
+        default_factory=dict,
+        description="Labels of every server and Dask pod, such as {cost-center: geophysics}.",
+    )
     dask: Dask | None = Field(None, description="Dask clusters; leave it out for a hub without them.")

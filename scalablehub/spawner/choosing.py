@@ -90,10 +90,14 @@ class ChoosingSpawner(LoggingConfigurable):
         return render_form(
             decision,
             selection,
-            notes=notes,
+            notes=[*self.notes(), *notes],
             not_enforced=self.not_enforced,
             base_url=self.hub.base_url.removesuffix("hub/"),
         )
+
+    def notes(self) -> list[str]:
+        """Return what the user should know before they choose; none here."""
+        return []
 
     def select(self) -> Selection:
         """Set and return the selection that the user's options stand for.

@@ -53,7 +53,7 @@ def test_an_empty_description_is_accepted() -> None:
         ("dask.max_worker", "did you mean 'max_workers'?"),
         (
             "qqq",
-            "known here: enabled, nodes, sizes, images, interfaces, buckets, dask",
+            "known here: enabled, nodes, sizes, images, interfaces, buckets, directories, labels, dask",
         ),
         ("nodes.standard.reserved.qqq", "known here: cores, memory"),
     ],

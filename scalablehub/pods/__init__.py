@@ -1,0 +1,25 @@
+"""What every pod of the hub has alike, servers and Dask's: labels, a place among the nodes, and few rights.
+
+Plain functions that return Kubernetes' own words (camelCase dicts) from the description and the user.
+"""
+
+from scalablehub.pods.naming import choice_labels, user_annotations, user_labels
+from scalablehub.pods.placement import node_selector, tolerations
+from scalablehub.pods.security import (
+    CONTAINER_SECURITY_CONTEXT,
+    POD_SECURITY_CONTEXT,
+    restrict,
+    weaknesses,
+)
+
+__all__ = [
+    "CONTAINER_SECURITY_CONTEXT",
+    "POD_SECURITY_CONTEXT",
+    "choice_labels",
+    "node_selector",
+    "restrict",
+    "tolerations",
+    "user_annotations",
+    "user_labels",
+    "weaknesses",
+]
