@@ -1,0 +1,34 @@
+"""Build the images and say how large they are: ``python -m tests.kubernetes.images [NAME …]``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tests.kubernetes.images.building import BASE_OF, build
+from tests.kubernetes.images.debian import PYTHONS
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.kubernetes.images", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(BASE_OF)} (default: all)")
+    parser.add_argument(
+        "--base", choices=PYTHONS, default="trixie", help="Debian release (default: %(default)s)"
+    )
+    parser.add_argument("--jupyterhub", type=int, choices=(5, 6), default=5, help="of the hub (default: 5)")
+    parser.add_argument("--no-r", dest="r", action="store_false", help="leave R out of the user image")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(BASE_OF):
+        parser.error(f"no such image: {', '.join(sorted(unknown))}; there are {', '.join(BASE_OF)}")
+    print(f"{'image':<45} {'MiB':>6} {'s':>5}  archive")
+    for name in options.names or BASE_OF:
+        built = build(name, options.base, jupyterhub=options.jupyterhub, r=options.r)
+        print(
+            f"{built.name:<45} {built.size_bytes / 2**20:>6.0f} {built.seconds:>5.0f}  {built.path}",
+            flush=True,
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

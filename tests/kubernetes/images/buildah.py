@@ -1,0 +1,63 @@
+"""buildah, with a storage of the project's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+PACKAGES = ("buildah", "debootstrap")
+"""The Debian packages that building takes."""
+
+
+class Buildah:
+    """Run buildah with its storage in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._command = [
+            "buildah",
+            "--storage-driver=overlay",
+            f"--root={folder / 'storage'}",
+            f"--runroot={folder / 'run'}",
+        ]
+
+    def run(self, *arguments: str) -> str:
+        """Run a command of buildah and return what it prints.
+
+        Raises:
+            RuntimeError: it failed; the error has the end of what it said.
+        """
+        done = subprocess.run([*self._command, *arguments], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"buildah {arguments[0]} failed:\n{(done.stdout + done.stderr)[-5000:]}")
+        return done.stdout.strip()
+
+    def has(self, name: str) -> bool:
+        """Return whether an image is in the storage."""
+        command = [*self._command, "inspect", "--type=image", name]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def ensure_tools() -> None:
+    """Install what building takes, where it is missing and we may.
+
+    Raises:
+        RuntimeError: it is missing and we may not, or the installation failed.
+    """
+    missing = [package for package in PACKAGES if shutil.which(package) is None]
+    if not missing:
+        return
+    install = ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *missing]
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise RuntimeError(f"Building images takes {' and '.join(missing)}; run as root: {' '.join(install)}")
+    for command in (["apt-get", "update", "-qq"], install):
+        done = subprocess.run(
+            command,
+            env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
