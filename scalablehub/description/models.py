@@ -239,6 +239,11 @@ class Dask(Section):
     scheduler_address: Annotated[str, StringConstraints(pattern=r"^gateway://[^/]+:\d+$")] | None = Field(
         None, description="Where clients reach schedulers, such as 'gateway://traefik-dask-gateway:80'."
     )
+    address: Annotated[str, StringConstraints(pattern=r"^https?://[^/]+(/.*)?$")] | None = Field(
+        None,
+        description="Where servers reach the hub's own dask-gateway service. Default in Kubernetes: "
+        "through zero-to-jupyterhub's proxy, 'http://proxy-public/services/dask-gateway'.",
+    )
     service_url: Annotated[str, StringConstraints(pattern=r"^http://[^/]+:\d+$")] = Field(
         "http://127.0.0.1:10101", description="Where the hub's own dask-gateway service listens."
     )

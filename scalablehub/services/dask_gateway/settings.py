@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 
+ANY = "0.0.0.0"  # noqa: S104 - the hub's pod, whose network policy says who may come in
+
+
 class SettingsError(Exception):
     """The environment does not describe a service that can start; the message is a sentence for an admin."""
 
@@ -62,6 +65,14 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Return the settings in `environ`; raise SettingsError with the name of the variable that is wrong."""
 
@@ -104,7 +115,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     except ValueError:
         raise SettingsError("JUPYTERHUB_OAUTH_ACCESS_SCOPES is not JSON.") from None
     return Settings(
-        host=bind.hostname,
+        # A name is that of a Service in front of this pod, whose address is not its own.
+        host=bind.hostname if is_loopback(bind.hostname) or _is_address(bind.hostname) else ANY,
         port=port,
         prefix=prefix,
         service_name=name,
