@@ -1,4 +1,4 @@
-"""The manifests that dask-gateway's chart makes of a values file: what our values touch, and its defaults."""
+"""The manifests that dask-gateway's chart makes of values: what ours touch, and its defaults."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def manifests(values: Values, namespace: str) -> list[Manifest]:
                 ],
             },
         ),
-        _server(values, API, namespace, "gateway", [], api_account),
-        _server(values, CONTROLLER, namespace, "controller", ["kube-controller"], CONTROLLER),
+        _server(values, API, namespace, "gateway", api_account),
+        _server(values, CONTROLLER, namespace, "controller", CONTROLLER, "kube-controller"),
         _traefik(values, namespace),
     ]
 
@@ -180,7 +180,7 @@ def _probe(path: str, port: int) -> dict[str, Any]:
 
 
 def _server(
-    values: Values, name: str, namespace: str, component: str, arguments: list[str], account: str
+    values: Values, name: str, namespace: str, component: str, account: str, *arguments: str
 ) -> Manifest:
     image = values["gateway"]["image"]
     container = {

@@ -1,8 +1,8 @@
 """The hub's configuration file as zero-to-jupyterhub's chart mounts it: values first, then the drop-ins.
 
-It runs in the hub's pod, in JupyterHub's own namespace for configuration files: `c` is there. Like the chart's it
-has plain lists for services and roles, a `get_config` that takes a key, and runs drop-ins in this very namespace,
-before `hub.extraConfig`.
+It runs in the hub's pod, in JupyterHub's own namespace for configuration files: `c` is there. Like the chart's
+it has plain lists for services and roles, a `get_config` that takes a key, and runs drop-ins in this very
+namespace, before `hub.extraConfig`.
 """
 
 import json
@@ -82,7 +82,7 @@ for _section, _settings in get_config("hub.config", {}).items():
     c[_section].update(_settings)
 
 for _file in sorted(Path(sys.prefix, "etc/jupyterhub/jupyterhub_config.d").glob("*.py")):
-    exec(compile(_file.read_text(), str(_file), "exec"))
+    exec(compile(_file.read_text(), str(_file), "exec"))  # noqa: S102
 
 for _, _extra in sorted(get_config("hub.extraConfig", {}).items()):
-    exec(_extra)
+    exec(_extra)  # noqa: S102

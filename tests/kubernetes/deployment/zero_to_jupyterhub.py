@@ -1,4 +1,4 @@
-"""The manifests that zero-to-jupyterhub's chart makes of a values file: what our values touch, and its defaults."""
+"""The manifests that zero-to-jupyterhub's chart makes of values: what ours touch, and its defaults."""
 
 from __future__ import annotations
 
