@@ -1,0 +1,72 @@
+"""One deployment that all tests here share; each leaves it as it was."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from scalablehub.local.sample_data import prepare_sample_data
+from scalablehub.local.store import rclone_path
+from tests.kubernetes.cluster import Cluster
+from tests.kubernetes.cluster.images import write_image
+from tests.kubernetes.images import build
+from tests.kubernetes.kubectl import Kubectl
+from tests.kubernetes.research_hub import Images, Person, ResearchHub, seed
+
+STORE_IMAGE = "localhost/scalablehub-store:test"
+
+
+@pytest.fixture(scope="session")
+def images(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Images:
+    """The images of the hub, of people's servers and of the gateway, in the Kubernetes cluster."""
+    names = {}
+    for part in ("hub", "user", "gateway"):
+        image = build(part)
+        cluster.load_image(image.path, image.name)
+        names[part] = image.name
+    tar = tmp_path_factory.mktemp("store") / "store.tar"
+    write_image(tar, STORE_IMAGE, {"/bin/rclone": rclone_path()}, {"Env": ["PATH=/bin", "HOME=/data"]})
+    cluster.load_image(tar, STORE_IMAGE)
+    return Images(**names, traefik=cluster.traefik_image, store=STORE_IMAGE)
+
+
+@pytest.fixture(scope="session")
+def kubectl(cluster: Cluster) -> Kubectl:
+    return Kubectl(cluster.kubectl, cluster.kubeconfig)
+
+
+@pytest.fixture(scope="session")
+def hub(kubectl: Kubectl, images: Images, tmp_path_factory: pytest.TempPathFactory) -> ResearchHub:
+    """The hub as the how-to installs it, with the sample data in its store."""
+    hub = ResearchHub(kubectl, images)
+    hub.install()
+    folder = tmp_path_factory.mktemp("sample-data")
+    prepare_sample_data(folder, lambda _sentence: None)
+    seed(hub.store_endpoint, folder)
+    shutil.rmtree(folder)
+    return hub
+
+
+@pytest.fixture(scope="session")
+def admin(hub: ResearchHub) -> Person:
+    return hub.sign_in("admin")
+
+
+@pytest.fixture(scope="session")
+def alice(hub: ResearchHub) -> Iterator[Person]:
+    """Alice, in the group `research`, with a server of size medium that everybody here may look at."""
+    person = hub.sign_in("alice")
+    person.start_server({"size": "medium"})
+    yield person
+    person.stop_server()
+
+
+@pytest.fixture(scope="session")
+def bob(hub: ResearchHub) -> Iterator[Person]:
+    """Bob, in the group `guests`, who may not have clusters, with a small server."""
+    person = hub.sign_in("bob")
+    person.start_server({"size": "small", "interface": "notebook"})
+    yield person
+    person.stop_server()
