@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: up test bench lint browser clean help
+.PHONY: up test bench lint browser cluster cluster-down clean help
 
 help:  ## say what there is
-	@sed -n 's/^\([a-z]*\):.*##/  make \1  /p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*##/  make \1  /p' $(MAKEFILE_LIST)
 
 up: $(READY)  ## run the whole hub on this machine; pass options as ARGS="--port 8001"
 	@$(BIN)/scalablehub up $(ARGS)
@@ -27,6 +27,12 @@ browser:  ## have Chromium for the browser tests
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
 	  else echo "  Chromium is missing: install the package 'chromium'; its tests are skipped without it."; fi; }
+
+cluster: $(READY)  ## bring up the Kubernetes cluster of the tests, as root
+	@$(BIN)/python -m tests.kubernetes.cluster up
+
+cluster-down: $(READY)  ## end it; with ARGS=--wipe also remove its state
+	@$(BIN)/python -m tests.kubernetes.cluster down $(ARGS)
 
 clean:  ## remove what was made, but not anybody's data
 	rm -rf $(VENV) .nox build dist *.egg-info

@@ -1,0 +1,38 @@
+"""`python -m tests.kubernetes.cluster up` and `down`: what `make cluster` and `make cluster-down` run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from . import OwnCluster, down, up
+from .errors import ClusterError
+from .progress import Progress
+
+
+def main() -> None:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m tests.kubernetes.cluster", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="bring the Kubernetes cluster up")
+    ending = commands.add_parser("down", help="end it")
+    ending.add_argument("--wipe", action="store_true", help="remove its state too")
+    arguments = parser.parse_args()
+    progress = Progress()
+    try:
+        if arguments.command == "down":
+            down(wipe=arguments.wipe, progress=progress)
+            return
+        cluster = up(progress)
+    except ClusterError as error:
+        sys.exit(f"  {error}")
+    except KeyboardInterrupt:
+        sys.exit("  interrupted; nothing was left running")
+    print("\n  Use it:  export KUBECONFIG=" + str(cluster.kubeconfig))
+    print(f"           kubectl: {cluster.kubectl}")
+    if isinstance(cluster, OwnCluster):
+        print(f"           logs: {cluster.settings.logs}")
+
+
+if __name__ == "__main__":
+    main()

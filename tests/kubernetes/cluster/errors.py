@@ -1,0 +1,11 @@
+"""What goes wrong, in one sentence for a person."""
+
+from __future__ import annotations
+
+
+class ClusterError(Exception):
+    """The Kubernetes cluster cannot do what it was asked; the message says which part, and where its log is."""
+
+
+class Unsupported(ClusterError):
+    """This machine cannot run the Kubernetes cluster."""

@@ -1,0 +1,7 @@
+// Package consul is left out of the test cluster's traefik.
+package consul
+
+import "github.com/traefik/traefik/v3/pkg/provider/missing"
+
+// ProviderBuilder refuses to start.
+type ProviderBuilder = missing.ProviderBuilder

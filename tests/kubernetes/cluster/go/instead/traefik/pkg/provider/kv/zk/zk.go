@@ -1,0 +1,7 @@
+// Package zk is left out of the test cluster's traefik.
+package zk
+
+import "github.com/traefik/traefik/v3/pkg/provider/missing"
+
+// Provider refuses to start.
+type Provider = missing.Provider
