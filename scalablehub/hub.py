@@ -24,6 +24,7 @@ from scalablehub.errors import PublicError, shown
 SERVICE = "dask-gateway"
 ACCESS_SCOPE = f"access:services!service={SERVICE}"
 DASK_ROLE = "scalablehub-dask"
+DESCRIPTION_ROLE = "scalablehub-description"
 LOCAL_SPAWNER = "scalablehub.spawner.local.ScalableLocalSpawner"
 KUBE_SPAWNER = "scalablehub.spawner.kubernetes.ScalableKubeSpawner"
 PAGES = Path(__file__).parent / "spawner" / "pages"
@@ -109,6 +110,7 @@ def configure_dask_gateway(c: Config) -> None:
         }
     _merge_named(c.JupyterHub, "services", service)
     _grant(c, dask)
+    _serve_description(c)
 
 
 DROP_INS: tuple[Callable[[Config], None], ...] = (configure_spawner, configure_dask_gateway)
@@ -196,6 +198,21 @@ def _grant(c: Config, dask: Dask) -> None:
         everybody["scopes"] = [*scopes, ACCESS_SCOPE]
 
 
+def _serve_description(c: Config) -> None:
+    """Let dask-gateway's server, which has the service's token, read the description that servers follow."""
+    from scalablehub.handlers import PATH, SCOPE, DescriptionHandler  # noqa: PLC0415 (a hub has it loaded)
+
+    _append(c.JupyterHub, "extra_handlers", [(PATH, DescriptionHandler)])
+    _add_keys(c.JupyterHub, "custom_scopes", {SCOPE: {"description": "Read what the hub's admin described."}})
+    role = {
+        "name": DESCRIPTION_ROLE,
+        "description": "May read the hub's description",
+        "scopes": [SCOPE],
+        "services": [SERVICE],
+    }
+    _merge_named(c.JupyterHub, "load_roles", role)
+
+
 def _add_pages(c: Config) -> None:
     """Put our pages before JupyterHub's own, and behind those of the admin."""
     paths = c.JupyterHub.get("template_paths")
@@ -242,6 +259,16 @@ def _merge_named(section: Config, key: str, item: dict[str, Any]) -> None:
         _append(section, key, [item])
     else:
         _fill(present, item)
+
+
+def _add_keys(section: Config, key: str, items: dict[str, Any]) -> None:
+    """Add the keys that a dict does not have yet."""
+    value = section.get(key)
+    if isinstance(value, dict):
+        section[key] = items | value
+        return
+    present = value.to_dict().get("update", {}) if isinstance(value, LazyConfigValue) else {}
+    section[key].update({name: item for name, item in items.items() if name not in present})
 
 
 def _fill(present: dict[str, Any], gaps: Mapping[str, Any]) -> None:

@@ -18,6 +18,7 @@ from traitlets.config import Config, PyFileConfigLoader
 from scalablehub import hub
 from scalablehub.description import DescriptionError
 from scalablehub.errors import PublicError
+from scalablehub.handlers import DescriptionHandler
 from tests.descriptions import written
 
 ROOT = Path(__file__).parent.parent
@@ -80,6 +81,8 @@ def plain(c: Config) -> dict[str, Any]:
     return {
         "services": app.services,
         "roles": app.load_roles,
+        "handlers": app.extra_handlers,
+        "custom scopes": app.custom_scopes,
         "spawner": c.JupyterHub.spawner_class,
         "scopes": scopes.get_value([]) if hasattr(scopes, "get_value") else scopes,
         "description": c.ChoosingSpawner.description,
@@ -146,6 +149,48 @@ def test_the_right_to_clusters_for_everybody_keeps_what_everybody_has(load: Load
     assert role(c, "user")["scopes"] == ["self", "access:services!service=dask-gateway"]
 
 
+def test_the_service_may_read_the_description_that_the_hub_serves(load: Load) -> None:
+    c = load()
+    assert role(c, "scalablehub-description") == {
+        "name": "scalablehub-description",
+        "description": "May read the hub's description",
+        "scopes": ["custom:scalablehub:read:description"],
+        "services": ["dask-gateway"],
+    }
+    assert list(plain(c)["custom scopes"]) == ["custom:scalablehub:read:description"]
+    assert plain(c)["handlers"] == [("/api/scalablehub/description", DescriptionHandler)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "c.JupyterHub.custom_scopes = {'custom:mine': {'description': 'Mine'}}",
+        "c.JupyterHub.custom_scopes.update({'custom:mine': {'description': 'Mine'}})",
+    ],
+    ids=["assigned", "lazy"],
+)
+def test_an_admins_scopes_stay_beside_ours(load: Load, line: str) -> None:
+    assert plain(load(line))["custom scopes"] == {
+        "custom:mine": {"description": "Mine"},
+        "custom:scalablehub:read:description": {"description": "Read what the hub's admin described."},
+    }
+
+
+@pytest.mark.parametrize("assign", [False, True], ids=["lazy", "assigned"])
+def test_an_admins_handlers_stay_beside_ours(load: Load, assign: bool) -> None:
+    mine = "[('/mine', object)]"
+    line = (
+        f"c.JupyterHub.extra_handlers = {mine}" if assign else f"c.JupyterHub.extra_handlers.extend({mine})"
+    )
+    found = plain(load(line))["handlers"]
+    assert found == [("/mine", object), ("/api/scalablehub/description", DescriptionHandler)]
+
+
+def test_our_scope_as_the_admin_describes_it_stays(load: Load) -> None:
+    mine = {"custom:scalablehub:read:description": {"description": "Mine"}}
+    assert plain(load(f"c.JupyterHub.custom_scopes = {mine!r}"))["custom scopes"] == mine
+
+
 def test_a_server_gets_the_scopes_that_it_needs_and_no_more(load: Load) -> None:
     assert scopes(load()) == [
         "users:activity!user",
@@ -158,7 +203,7 @@ def test_a_hub_without_dask_gets_no_service_and_no_scope_for_it(load: Load) -> N
     c = load(dask=None)
     assert not [name for name in plain(c)["services"] if "url" in name]
     assert scopes(c) == ["users:activity!user", "access:servers!server"]
-    assert plain(c)["roles"] == []
+    assert (plain(c)["roles"], plain(c)["handlers"], plain(c)["custom scopes"]) == ([], [], {})
 
 
 @pytest.mark.parametrize(
@@ -483,7 +528,8 @@ def test_the_real_jupyterhub_reads_the_drop_ins(tmp_path: Path, times: int) -> N
     app.load_config_file(str(tmp_path / "jupyterhub_config.py"))
     assert app.spawner_class.__name__ == "ScalableLocalSpawner"
     assert [found["name"] for found in app.services] == ["dask-gateway"]
-    assert [found["name"] for found in app.load_roles] == ["scalablehub-dask"]
+    assert [found["name"] for found in app.load_roles] == ["scalablehub-dask", "scalablehub-description"]
+    assert app.extra_handlers == [("/api/scalablehub/description", DescriptionHandler)]
     assert app.bind_url == "http://127.0.0.1:8000/"
 
 

@@ -6,11 +6,13 @@ https://docs.dask.org/en/stable/configuration.html
 
 from __future__ import annotations
 
+import json
+
 from scalablehub.decisions import DaskChoice
 
 
 def dask_environment(
-    dask: DaskChoice, *, address: str, scheduler_address: str, public_address: str
+    dask: DaskChoice, *, address: str, scheduler_address: str, public_address: str, image: str = ""
 ) -> dict[str, str]:
     """Return the variables for a user's server; none if they have no clusters or there is no address.
 
@@ -19,6 +21,7 @@ def dask_environment(
         address: of the hub's dask-gateway service, as servers reach it.
         scheduler_address: ``gateway://host:port`` of the schedulers' proxy.
         public_address: of the service as browsers reach it, for dashboard links.
+        image: name of the server's image in the description, which clusters then have by default.
     """
     if not dask.is_open or not address:
         return {}
@@ -33,4 +36,7 @@ def dask_environment(
         environment["DASK_GATEWAY__PROXY_ADDRESS"] = scheduler_address
     if public_address:
         environment["DASK_GATEWAY__PUBLIC_ADDRESS"] = public_address
+    if image:
+        # Dask reads values as Python where it can: in quotes, an image named '2026' or 'true' stays a text.
+        environment["DASK_GATEWAY__CLUSTER__OPTIONS__IMAGE"] = json.dumps(image)
     return environment

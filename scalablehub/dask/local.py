@@ -10,18 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from aiohttp import web
-from dask_gateway_server.backends.base import PublicException
 from dask_gateway_server.backends.local import UnsafeLocalBackend
 from dask_gateway_server.models import Cluster, ClusterStatus
-from traitlets import Integer, Unicode
+from traitlets import Unicode
 
+from scalablehub.dask.limiting import ClusterLimits, refuse
 from scalablehub.processes import die_with_parent
 
 _LOG_TAIL_BYTES = 4096
 
 
-class ScalableLocalBackend(UnsafeLocalBackend):  # type: ignore[misc]
+class ScalableLocalBackend(ClusterLimits, UnsafeLocalBackend):  # type: ignore[misc]
     """dask-gateway's local backend, made fit for a hub on one machine.
 
     * Schedulers and workers listen on loopback only, and end when the gateway does, however it does.
@@ -34,8 +33,6 @@ class ScalableLocalBackend(UnsafeLocalBackend):  # type: ignore[misc]
 
     logs_directory = Unicode(help="Folder that keeps the logs of ended clusters.").tag(config=True)
 
-    max_clusters = Integer(4, min=1, help="Most clusters of one user at a time.").tag(config=True)
-
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._reasons: dict[str, str] = {}
@@ -47,27 +44,15 @@ class ScalableLocalBackend(UnsafeLocalBackend):  # type: ignore[misc]
             self._reasons[cluster.name] = "The Dask gateway restarted; start a new cluster."
             await self.stop_cluster(cluster.name, failed=True)
 
-    async def start_cluster(self, user: Any, cluster_options: Any) -> str:
-        """Start a cluster and return its name.
-
-        Raises:
-            PublicException: the options are not the user's to choose, or they have their most clusters.
-        """
-        await self.process_cluster_options(user, cluster_options)
-        mine = [cluster.name for cluster in self.db.active_clusters() if cluster.username == user.name]
-        if len(mine) >= self.max_clusters:
-            raise PublicException(
-                f"You have {len(mine)} of {self.max_clusters} clusters: {', '.join(mine)}. Stop one first, "
-                "with Gateway().stop_cluster(name) or on the hub's page 'My Dask clusters'."
-            )
-        name: str = await super().start_cluster(user, cluster_options)
-        return name
+    async def active_clusters(self, user: Any) -> list[str]:
+        """Return the names of the user's clusters that start or run."""
+        return [cluster.name for cluster in self.db.active_clusters() if cluster.username == user.name]
 
     async def get_cluster(self, cluster_name: str, wait: bool = False) -> Cluster | None:
         """Return the cluster; a client that waits for one that failed is told the reason."""
         cluster = await super().get_cluster(cluster_name, wait=wait)
         if wait and cluster is not None and cluster.status is ClusterStatus.FAILED:
-            cluster.to_dict = _refuse(f"Cluster {cluster_name} failed. {self._reason(cluster_name)}")
+            cluster.to_dict = refuse(f"Cluster {cluster_name} failed. {self._reason(cluster_name)}")
         return cluster
 
     async def do_start_cluster(self, cluster: Any) -> AsyncIterator[dict[str, Any]]:
@@ -180,16 +165,3 @@ def _last_line(log: Path) -> str:
         return ""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:200] if lines else ""
-
-
-def _refuse(reason: str) -> Callable[..., dict[str, Any]]:
-    """Return a stand-in for a model's ``to_dict``, which dask-gateway calls once it knows the owner asks."""
-
-    def refuse(full: bool = True) -> dict[str, Any]:
-        # A log may hold anything; aiohttp drops the connection rather than send a control character.
-        line = " ".join(reason.split())
-        raise web.HTTPConflict(
-            reason="".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
-        )
-
-    return refuse

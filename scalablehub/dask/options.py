@@ -5,6 +5,7 @@ This runs inside dask-gateway's server: https://gateway.dask.org/cluster-options
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,11 +13,38 @@ from aiohttp import web
 from dask_gateway_server.options import Mapping as MappingField
 from dask_gateway_server.options import Options, Select
 
-from scalablehub.decisions import Decision, User, decide
+from scalablehub.decisions import Decision, ImageChoice, SizeChoice, User, decide
 from scalablehub.description import Description
 from scalablehub.description.units import format_bytes, format_cores
+from scalablehub.errors import shown
 from scalablehub.storage.access import bucket_access
 from scalablehub.storage.environment import bucket_environment
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_MOST_ENVIRONMENT_BYTES = 65_536
+
+Commands = Callable[[Decision, SizeChoice, ImageChoice], dict[str, Any]]
+_NOTHING: Mapping[str, str] = {}
+
+
+class Environment(MappingField):  # type: ignore[misc]
+    """Variables by name. What no process could get is refused here, where the user is still told."""
+
+    def validate(self, x: object) -> dict[str, str]:
+        """Return the variables.
+
+        Raises:
+            TypeError, ValueError: they are not names with texts, or too much.
+        """
+        variables: dict[str, str] = super().validate(x)
+        for name, value in variables.items():
+            if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
+                raise ValueError(f"{shown(name)} is not the name of an environment variable")
+            if not isinstance(value, str) or "\0" in value:
+                raise TypeError(f"{name} must be a text, such as {str(value)[:20]!r}, not {shown(value)}")
+        if sum(len(name) + len(value) for name, value in variables.items()) > _MOST_ENVIRONMENT_BYTES:
+            raise ValueError(f"{self.field} is too long; {_MOST_ENVIRONMENT_BYTES} characters are the most")
+        return variables
 
 
 def decide_for(description: Description, user: Any, lacks: Mapping[str, str]) -> Decision:
@@ -29,7 +57,8 @@ def cluster_options(
     *,
     lacks: Mapping[str, str],
     bucket_keys: Mapping[str, Mapping[str, str]],
-    commands: Callable[[Decision, str], dict[str, Any]],
+    commands: Commands,
+    environment: Mapping[str, str] = _NOTHING,
 ) -> Callable[[Any], Options]:
     """Return dask-gateway's ``Backend.cluster_options``: a function from a user to their options.
 
@@ -37,20 +66,21 @@ def cluster_options(
         description: the hub's description, resolved.
         lacks: what cannot be had where the hub runs.
         bucket_keys: static keys by endpoint.
-        commands: from a decision and the name of an image to the configuration that runs it.
+        commands: from a decision, a size and an image to the configuration that runs them here.
+        environment: variables that the admin configured for every cluster.
     """
 
     def options_of(user: Any) -> Options:
         decision = decide_for(description, user, lacks)
         sizes = {size.name: size for size in decision.dask.workers}
-        images = [image.name for image in decision.images if image.is_open]
+        images = {image.name: image for image in decision.images if image.is_open}
         if not decision.dask.is_open:
             raise web.HTTPForbidden(reason=f"You may not have Dask clusters: {decision.dask.why}.")
         if not sizes or not images:
             raise web.HTTPForbidden(reason="There is no worker size and environment that you may have.")
 
         def configuration(options: Any) -> dict[str, Any]:
-            size = sizes[options.worker_size]
+            size, image = sizes[options.worker_size], images[options.image]
             return {
                 "worker_cores": max(int(size.cores), 1),
                 "worker_memory": size.memory,
@@ -58,8 +88,9 @@ def cluster_options(
                 "idle_timeout": decision.dask.idle_timeout_seconds,
                 # The hub's own variables come last: a user's cannot take the data away by accident.
                 "environment": dict(options.environment)
+                | dict(environment)
                 | bucket_environment(bucket_access(decision, bucket_keys), user.name),
-                **commands(decision, options.image),
+                **commands(decision, size, image),
             }
 
         return Options(
@@ -72,8 +103,8 @@ def cluster_options(
                     for size in sizes.values()
                 ),
             ),
-            Select("image", images, label="Environment"),
-            MappingField("environment", {}, label="Environment variables"),
+            Select("image", list(images), label="Environment"),
+            Environment("environment", {}, label="Environment variables"),
             handler=configuration,
         )
 

@@ -9,7 +9,7 @@ from typing import Any
 from traitlets.config import Config
 
 from scalablehub.dask.options import cluster_options
-from scalablehub.decisions import Decision
+from scalablehub.decisions import Decision, ImageChoice, SizeChoice
 from scalablehub.hub import LOCAL_SPAWNER, SERVICE, configure
 from scalablehub.local.plan import HOST, Plan, read_plan
 
@@ -100,10 +100,9 @@ def configure_gateway(c: Config, plan: Plan | None = None) -> None:
     )
 
 
-def _dask_commands(decision: Decision, image: str) -> dict[str, Any]:
+def _dask_commands(_decision: Decision, _size: SizeChoice, image: ImageChoice) -> dict[str, Any]:
     """Return how an environment of this machine runs Dask."""
-    prefix = next(choice.prefix or sys.prefix for choice in decision.images if choice.name == image)
-    dask = [str(Path(prefix) / "bin" / "python"), "-m", "dask"]
+    dask = [str(Path(image.prefix or sys.prefix) / "bin" / "python"), "-m", "dask"]
     return {"scheduler_cmd": [*dask, "scheduler"], "worker_cmd": [*dask, "worker"]}
 
 

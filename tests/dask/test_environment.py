@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dask.config
 import pytest
+from dask_gateway.client import format_template
 
 from scalablehub.dask.environment import dask_environment
 from scalablehub.decisions import DaskChoice, User, decide
@@ -17,13 +19,18 @@ def dask_of(*groups: str) -> DaskChoice:
 
 
 def environment(
-    *groups: str, address: str = ADDRESS, scheduler_address: str = SCHEDULERS, public_address: str = PUBLIC
+    *groups: str,
+    address: str = ADDRESS,
+    scheduler_address: str = SCHEDULERS,
+    public_address: str = PUBLIC,
+    image: str = "",
 ) -> dict[str, str]:
     return dask_environment(
         dask_of(*groups),
         address=address,
         scheduler_address=scheduler_address,
         public_address=public_address,
+        image=image,
     )
 
 
@@ -45,6 +52,12 @@ def test_user_without_clusters_gets_nothing(groups: tuple[str, ...]) -> None:
 
 def test_hub_without_an_address_gives_nothing() -> None:
     assert environment("research", address="") == {}
+
+
+@pytest.mark.parametrize("image", ["geo", "2026", "1e5", "0x1f", "true", "none", "null", "a-b"])
+def test_clusters_have_the_image_of_the_server_by_default(image: str) -> None:
+    read = dask.config.collect_env(environment("research", image=image))
+    assert format_template(read["gateway"]["cluster"]["options"]["image"]) == image
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import psutil
 import pytest
 from aiohttp import ClientSession, web
 
-from scalablehub.dask.local import _last_line, _process, _refuse, _with_start_time
+from scalablehub.dask.limiting import refuse
+from scalablehub.dask.local import _last_line, _process, _with_start_time
 
 
 @pytest.fixture
@@ -124,7 +125,7 @@ def test_last_line_of_no_log_is_empty(tmp_path: Path) -> None:
 )
 async def test_refusal_reaches_the_client_as_one_line(reason: str, read: str) -> None:
     async def handler(_request: web.Request) -> web.Response:
-        return web.json_response(_refuse(reason)())
+        return web.json_response(refuse(reason)())
 
     app = web.Application()
     app.router.add_get("/", handler)

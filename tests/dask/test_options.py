@@ -8,7 +8,7 @@ from aiohttp import web
 from dask_gateway_server.options import Options
 
 from scalablehub.dask.options import cluster_options
-from scalablehub.decisions import Decision
+from scalablehub.decisions import Decision, ImageChoice, SizeChoice
 from scalablehub.description import resolve
 from tests.descriptions import described, written
 
@@ -19,15 +19,19 @@ ADMIN = SimpleNamespace(name="root", groups=[], admin=True)
 DASK = written()["dask"]
 
 
-def commands(decision: Decision, image: str) -> dict[str, Any]:
-    return {"worker_cmd": [f"/{decision.user.name}/{image}"]}
+def commands(decision: Decision, size: SizeChoice, image: ImageChoice) -> dict[str, Any]:
+    return {"worker_cmd": [f"/{decision.user.name}/{size.name}/{image.name}"]}
 
 
 def options_of(user: Any, lacks: dict[str, str] | None = None, **sections: Any) -> Options:
     description = resolve(described(**sections))
-    options: Options = cluster_options(description, lacks=lacks or {}, bucket_keys=KEYS, commands=commands)(
-        user
-    )
+    options: Options = cluster_options(
+        description,
+        lacks=lacks or {},
+        bucket_keys=KEYS,
+        commands=commands,
+        environment={"OF_THE_ADMIN": "yes"},
+    )(user)
     return options
 
 
@@ -107,11 +111,19 @@ def test_user_who_may_not_is_told_why(user: Any, sections: dict[str, Any], words
         ({"worker_size": "secret"}, "'secret' is not a valid option for worker_size"),
         ({"image": "mine"}, "'mine' is not a valid option for image"),
         ({"worker_cores": 64}, "Unknown fields ['worker_cores']"),
+        ({"image": 2026}, "image must be a string, got 2026"),
+        ({"environment": ["A=1"]}, "environment must be a mapping, got ['A=1']"),
+        ({"environment": {"OMP_NUM_THREADS": 4}}, "OMP_NUM_THREADS must be a text, such as '4', not 4"),
+        ({"environment": {"A": None}}, "A must be a text, such as 'None', not None"),
+        ({"environment": {"A": "\0"}}, "A must be a text, such as '\\x00', not '\\x00'"),
+        ({"environment": {"A=B": "1"}}, "'A=B' is not the name of an environment variable"),
+        ({"environment": {"": "1"}}, "'' is not the name of an environment variable"),
+        ({"environment": {"A": "x" * 70_000}}, "environment is too long; 65536 characters are the most"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:40],
 )
 def test_what_is_not_offered_is_refused(asked: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError) as refusal:
+    with pytest.raises((TypeError, ValueError)) as refusal:
         options_of(ALICE).parse_options(asked)
     assert str(refusal.value) == words
 
@@ -130,7 +142,7 @@ def test_configuration_has_the_limits_of_the_description() -> None:
 
 
 def test_configuration_runs_the_image_that_was_chosen() -> None:
-    assert configuration(asked={"image": "geo"})["worker_cmd"] == ["/alice/geo"]
+    assert configuration(asked={"image": "geo"})["worker_cmd"] == ["/alice/small/geo"]
 
 
 def test_configuration_has_the_users_own_buckets_and_their_keys() -> None:
@@ -143,6 +155,11 @@ def test_configuration_has_the_users_own_buckets_and_their_keys() -> None:
 def test_hubs_bucket_variables_win_over_the_users() -> None:
     theirs = {"SCRATCH_BUCKET": "s3://scratch/bob", "AWS_SECRET_ACCESS_KEY": "mine"}
     assert configuration(asked={"environment": theirs})["environment"] == configuration()["environment"]
+
+
+def test_admins_variables_win_over_the_users() -> None:
+    made = configuration(asked={"environment": {"OF_THE_ADMIN": "no"}})["environment"]
+    assert made["OF_THE_ADMIN"] == "yes"
 
 
 def test_users_other_variables_stay() -> None:

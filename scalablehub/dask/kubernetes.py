@@ -1,0 +1,394 @@
+"""Dask clusters as pods: dask-gateway's KubeBackend, deciding with the hub's description.
+
+This is the API side. The controller is dask-gateway's own, as its chart runs it: it makes the pods from the
+configuration that this backend writes into each DaskCluster object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from dask_gateway_server.backends.base import PublicException
+from dask_gateway_server.backends.kubernetes.backend import KubeBackend
+from dask_gateway_server.backends.kubernetes.utils import parse_k8s_timestamp
+from dask_gateway_server.models import Cluster, ClusterStatus
+from dask_gateway_server.options import Options
+from kubernetes_asyncio.client.rest import ApiException
+from traitlets import Dict, Float, Integer
+
+from scalablehub.dask.authenticator import Handler, ScalableHubAuthenticator
+from scalablehub.dask.limiting import ClusterLimits, refuse
+from scalablehub.dask.options import cluster_options
+from scalablehub.dask.pods import pod_config
+from scalablehub.dask.source import DescriptionSource
+from scalablehub.decisions import Decision, ImageChoice, SizeChoice
+from scalablehub.description import Description
+from scalablehub.errors import PublicError
+from scalablehub.pods import user_annotations, user_labels
+
+ROUTE = "/api/scalablehub/description"
+REASON = "scalablehub/reason"
+"""Annotation of a DaskCluster with the reason for which it was stopped, for its owner."""
+_GROUP, _PLURAL = "gateway.dask.org", "daskclusters"
+_MERGE = "application/merge-patch+json"
+_STARTING = ("Pending", "Running")
+# What a container waits for in vain: https://github.com/kubernetes/kubernetes/blob/master/pkg/kubelet/images/types.go
+_HOPELESS = {
+    "ImagePullBackOff": "its image cannot be pulled",
+    "ErrImageNeverPull": "its image is not on the node, from where alone it may come",
+    "InvalidImageName": "the name of its image is not one",
+    "ImageInspectError": "its image cannot be read",
+    "CreateContainerConfigError": "its container cannot be configured",
+    "CreateContainerError": "its container cannot be created",
+    "RunContainerError": "its container cannot be run",
+}
+
+
+class ScalableKubeBackend(ClusterLimits, KubeBackend):  # type: ignore[misc]
+    """dask-gateway's Kubernetes backend, with sizes, images and limits from the hub's description.
+
+    * What a user may have is decided with the hub's description of this moment, and with their groups.
+    * Numbers of clusters are read from Kubernetes itself; numbers of workers are held where they change.
+    * Pods have the user's labels, the node pool of their size and the restricted security context.
+    * A cluster that cannot start is stopped, and its user is told why, as far as this side can see it.
+    """
+
+    lacks = Dict(
+        help="What cannot be had on this hub: a place of the description, such as 'images.geo', to why."
+    ).tag(config=True)
+
+    bucket_keys = Dict(
+        help="Static keys for buckets with an endpoint of one's own: the endpoint to "
+        "{'access_key': …, 'secret_key': …}."
+    ).tag(config=True)
+
+    start_timeout = Integer(
+        900,
+        min=1,
+        help="Seconds until a cluster without a running scheduler is stopped. A node pool may need minutes "
+        "for a new node.",
+    ).tag(config=True)
+
+    hopeless_timeout = Integer(
+        60,
+        min=1,
+        help="Seconds until a cluster is stopped whose scheduler waits for what will not come, such as an "
+        "image that cannot be pulled.",
+    ).tag(config=True)
+
+    create_timeout = Integer(
+        120, min=1, help="Seconds until a cluster is stopped for which no scheduler's pod could be created."
+    ).tag(config=True)
+
+    start_check_period = Float(
+        5, min=0.1, help="Seconds between two looks at the clusters that are starting."
+    ).tag(config=True)
+
+    source: DescriptionSource
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._may_read_pods = True
+        self._watching: asyncio.Task[None] | None = None
+
+    async def setup(self, app: web.Application) -> None:
+        """Ask the hub for its description, and begin to follow the clusters."""
+        authenticator = app["authenticator"]
+        if not isinstance(authenticator, ScalableHubAuthenticator):
+            raise PublicError(
+                "gateway-authenticator",
+                "DaskGateway.authenticator_class must be scalablehub.dask.authenticator."
+                "ScalableHubAuthenticator with this backend.",
+                500,
+            )
+        app.router.add_get(ROUTE, self._show_description)
+        app.middlewares.append(say_reason)
+        self.source = DescriptionSource(
+            parent=self,
+            api_url=authenticator.jupyterhub_api_url,
+            api_token=authenticator.jupyterhub_api_token,
+            ssl_context=authenticator.ssl_context,
+        )
+        await self.source.start()
+        await super().setup(app)
+        self._watching = asyncio.create_task(self._watch_starts())
+
+    async def cleanup(self) -> None:
+        """Stop following."""
+        if self._watching is not None:
+            self._watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watching
+        if hasattr(self, "source"):
+            await self.source.stop()
+        await super().cleanup()
+
+    async def get_cluster_options(self, user: Any) -> Options:
+        """Return what the user may ask for.
+
+        Raises:
+            aiohttp.web.HTTPException: they may have no clusters (403), or the hub was never heard (503).
+        """
+        description = self._description()
+        configured = self.cluster_config_class(parent=self).to_dict()
+
+        def pods(_decision: Decision, size: SizeChoice, image: ImageChoice) -> dict[str, Any]:
+            server = getattr(user, "server", None)
+            return pod_config(description, size, image, user=user.name, server=server, configured=configured)
+
+        return cluster_options(
+            description,
+            lacks=self.lacks,
+            bucket_keys=self.bucket_keys,
+            commands=pods,
+            environment=configured["environment"],
+        )(user)
+
+    async def start_cluster(self, user: Any, cluster_options: Any) -> str:
+        """Start a cluster and return its name, by what the hub describes now.
+
+        Raises:
+            PublicException: the options are not the user's to choose, or they have their most clusters.
+            aiohttp.web.HTTPException: they may have no clusters (403), or the hub was never heard, or
+                Kubernetes does not answer (503).
+        """
+        await self.source.refresh()
+        # dask-gateway makes a 422 of whatever this raises later on.
+        await self.get_cluster_options(user)
+        try:
+            return await super().start_cluster(user, cluster_options)
+        except ApiException as error:
+            self.log.warning("Kubernetes did not create a cluster for %s: %s", user.name, _said(error))
+            if error.status in (400, 403, 413, 422):
+                raise PublicException(f"Kubernetes does not accept the cluster: {_said(error)}") from None
+            raise _unavailable() from None
+        except (aiohttp.ClientError, OSError) as error:
+            self.log.warning("Kubernetes did not create a cluster for %s: %r", user.name, error)
+            raise _unavailable() from None
+
+    async def most_clusters(self, user: Any) -> int:
+        """Return how many clusters the user may have at a time."""
+        dask = self._description().dask
+        return dask.max_clusters if dask is not None else self.max_clusters
+
+    async def active_clusters(self, user: Any) -> list[str]:
+        """Return the names of the user's clusters that start or run, as Kubernetes has them now."""
+        labels = user_labels(user.name)
+        selector = ",".join([self.label_selector, *(f"{key}={value}" for key, value in labels.items())])
+        found = await self.custom_client.list_cluster_custom_object(
+            _GROUP, self.crd_version, _PLURAL, label_selector=selector
+        )
+        return [
+            self.get_cluster_name(cluster)
+            for cluster in found["items"]
+            if cluster["spec"].get("username") == user.name and _is_active(cluster)
+        ]
+
+    def make_cluster_object(self, username: str, options: Any, config: Any) -> dict[str, Any]:
+        """Return the DaskCluster, with whose it is in labels and annotations."""
+        cluster: dict[str, Any] = super().make_cluster_object(username, options, config)
+        metadata = cluster["metadata"]
+        metadata["labels"] = {**metadata["labels"], **user_labels(username)}
+        metadata["annotations"] = {**metadata["annotations"], **user_annotations(username)}
+        return cluster
+
+    async def get_cluster(self, cluster_name: str, wait: bool = False) -> Cluster | None:
+        """Return the cluster; a client that waits for one that failed is told the reason."""
+        cluster = await super().get_cluster(cluster_name, wait=wait)
+        if not wait or cluster is None or cluster.status < ClusterStatus.STOPPED:
+            return cluster
+        reason = self._annotations(cluster_name).get(REASON)
+        if reason is None and cluster.status is ClusterStatus.FAILED:
+            reason = "Its scheduler ended. The log of its container says why, if the hub keeps logs."
+        if reason is None:
+            return cluster
+        told = copy.copy(cluster)
+        told.to_dict = refuse(f"Cluster {cluster_name} failed. {reason}")
+        return told
+
+    async def on_cluster_heartbeat(self, cluster_name: str, msg: Any) -> None:
+        """Have Kubernetes run as many workers as the scheduler wants and its user may have.
+
+        The scheduler is the user's own program: what it sends is checked, and it may want anything.
+
+        Raises:
+            PublicException: the message is not a heartbeat.
+        """
+        wanted = msg.get("count") if isinstance(msg, dict) else None
+        lists = ("active_workers", "closing_workers", "closed_workers")
+        if type(wanted) is not int or wanted < 0 or not all(isinstance(msg.get(k), list) for k in lists):
+            raise PublicException("This is not a heartbeat of a scheduler.")
+        granted = min([wanted, *self._limits(cluster_name)])
+        if granted < wanted:
+            self.log.info("Cluster %s wants %d workers and gets %d", cluster_name, wanted, granted)
+        await super().on_cluster_heartbeat(cluster_name, {**msg, "count": granted})
+
+    def _limits(self, cluster_name: str) -> list[int]:
+        """Return the most workers of a cluster: what was decided when it started, and the hub's of now."""
+        cluster = self.clusters.get(cluster_name)
+        limits = [cluster.config.get("cluster_max_workers")] if cluster is not None else []
+        with suppress(PublicError):
+            dask = self.source.current().dask
+            limits.append(0 if dask is None else dask.max_workers)
+        return [limit for limit in limits if limit is not None]
+
+    def _description(self) -> Description:
+        try:
+            return self.source.current()
+        except PublicError as error:
+            raise web.HTTPServiceUnavailable(headers={"Retry-After": "30"}, reason=error.message) from None
+
+    async def _show_description(self, _request: web.Request) -> web.Response:
+        """Tell which description is in use, for `check`: a hash, an age and a state."""
+        return web.json_response(self.source.status(), headers={"Cache-Control": "no-store"})
+
+    def _annotations(self, cluster_name: str) -> Mapping[str, str]:
+        cluster = self.informer.get(cluster_name) or {}
+        annotations: Mapping[str, str] | None = cluster.get("metadata", {}).get("annotations")
+        return annotations or {}
+
+    async def _watch_starts(self) -> None:
+        while True:
+            await asyncio.sleep(self.start_check_period)
+            for cluster in list(self.clusters.values()):
+                if cluster.status is not ClusterStatus.PENDING:
+                    continue
+                try:
+                    await self._check_start(cluster.name)
+                except (ApiException, aiohttp.ClientError, OSError) as error:
+                    self.log.warning("Cannot look at the start of cluster %s: %s", cluster.name, error)
+                except Exception:
+                    self.log.exception("Cannot look at the start of cluster %s", cluster.name)
+
+    async def _check_start(self, cluster_name: str) -> None:
+        """Stop a cluster that will not start, with the reason for its user."""
+        namespace, name = cluster_name.split(".")
+        # What is kept here may be old: whether to stop something is asked of Kubernetes.
+        cluster = await self.custom_client.get_namespaced_custom_object(
+            _GROUP, self.crd_version, namespace, _PLURAL, name
+        )
+        status = cluster.get("status") or {}
+        if status.get("phase", "Pending") != "Pending" or not cluster["spec"].get("active", True):
+            return
+        age = time.time() - parse_k8s_timestamp(cluster["metadata"]["creationTimestamp"]) / 1000
+        pod = await self._pod(namespace, status.get("schedulerPod"))
+        reason = self._lost(age, status.get("schedulerPod"), pod)
+        if reason is None:
+            return
+        self.log.warning("Cluster %s cannot start: %s", cluster_name, reason)
+        await self.custom_client.patch_namespaced_custom_object(
+            _GROUP,
+            self.crd_version,
+            namespace,
+            _PLURAL,
+            name,
+            {"metadata": {"annotations": {REASON: reason}}, "spec": {"active": False}},
+            _content_type=_MERGE,
+        )
+
+    def _lost(self, age: float, pod_name: str | None, pod: Mapping[str, Any] | None) -> str | None:
+        """Return why a cluster of this age will not start, or None while it may."""
+        if not pod_name:
+            if age < self.create_timeout:
+                return None
+            return (
+                "Its scheduler could not be created: the namespace has no room left in its quota, or does "
+                "not admit the pod. The log of dask-gateway's controller has the words."
+            )
+        waiting = _waiting(pod or {})
+        if waiting is not None and age >= self.hopeless_timeout:
+            return f"Its scheduler cannot start, as {waiting}."
+        if age < self.start_timeout:
+            return None
+        minutes = max(round(self.start_timeout / 60), 1)
+        unschedulable = _unschedulable(pod or {})
+        if unschedulable:
+            return f"No node had room for its scheduler within {minutes} minutes: {unschedulable}"
+        return f"Its scheduler was not ready within {minutes} minutes."
+
+    async def _pod(self, namespace: str, name: str | None) -> dict[str, Any] | None:
+        """Return a pod; None if there is none, or if this side may not read pods."""
+        if not name:
+            return None
+        try:
+            pod = await self.core_client.read_namespaced_pod(name, namespace)
+        except ApiException as error:
+            if error.status == 404:
+                return None
+            if error.status != 403:
+                raise
+            if self._may_read_pods:
+                self.log.warning(
+                    "The gateway may not read pods, so users are not told why a scheduler cannot start: "
+                    "allow its service account to 'get' pods in %s",
+                    namespace,
+                )
+            self._may_read_pods = False
+            return None
+        self._may_read_pods = True
+        found: dict[str, Any] = self.api_client.sanitize_for_serialization(pod)
+        return found
+
+
+@web.middleware
+async def say_reason(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Put the sentence of a refusal into the status line too, where dask-gateway's client looks for most."""
+    response = await handler(request)
+    if response.status < 400 or not isinstance(response, web.Response):
+        return response
+    try:
+        sentence = json.loads(response.text or "")["error"]
+    except (ValueError, KeyError, TypeError):
+        return response
+    text = "".join(c if c.isascii() and c.isprintable() else "?" for c in str(sentence)[:200])
+    if text:
+        response.set_status(response.status, reason=text)
+    return response
+
+
+def _is_active(cluster: Mapping[str, Any]) -> bool:
+    phase = (cluster.get("status") or {}).get("phase", "Pending")
+    return bool(cluster["spec"].get("active", True)) and phase in _STARTING
+
+
+def _waiting(pod: Mapping[str, Any]) -> str | None:
+    """Return for what in vain a container of the pod waits, in words."""
+    for container in pod.get("status", {}).get("containerStatuses") or ():
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") in _HOPELESS:
+            words = f"{_HOPELESS[waiting['reason']]} ({container.get('image', '')})"
+            detail = " ".join(str(waiting.get("message", "")).split())[:300]
+            return f"{words}: {detail}" if detail else words
+    return None
+
+
+def _unschedulable(pod: Mapping[str, Any]) -> str:
+    """Return what Kubernetes says to a pod for which there is no node."""
+    for condition in pod.get("status", {}).get("conditions") or ():
+        if condition.get("reason") == "Unschedulable":
+            return " ".join(str(condition.get("message", "")).split())[:300]
+    return ""
+
+
+def _said(error: ApiException) -> str:
+    """Return what Kubernetes said, in one line."""
+    try:
+        words = str(json.loads(error.body or "")["message"])
+    except (ValueError, KeyError, TypeError):
+        words = str(error.reason or error.status)
+    return " ".join(words.split())[:300]
+
+
+def _unavailable() -> web.HTTPServiceUnavailable:
+    return web.HTTPServiceUnavailable(
+        headers={"Retry-After": "5"},
+        reason="Kubernetes does not answer just now. Try again in a few seconds; running clusters go on.",
+    )

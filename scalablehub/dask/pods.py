@@ -1,0 +1,107 @@
+"""How the pods of one cluster come to be: dask-gateway's cluster configuration, from what was decided.
+
+dask-gateway's controller makes the pods from the configuration that stands in the DaskCluster object, and
+from nothing that we could change elsewhere; so everything that is decided has to be in it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+from scalablehub.decisions import ImageChoice, SizeChoice
+from scalablehub.description import Description
+from scalablehub.pods import (
+    CONTAINER_SECURITY_CONTEXT,
+    POD_SECURITY_CONTEXT,
+    choice_labels,
+    node_selector,
+    tolerations,
+    user_annotations,
+    user_labels,
+)
+
+# Labels by which the controller finds its pods: a description's labels never replace them.
+_GATEWAYS_OWN = ("gateway.dask.org/", "app.kubernetes.io/")
+_RESOURCES = {"extra_resource_limits": "limits", "extra_resource_guarantees": "requests"}
+
+
+def pod_config(
+    description: Description,
+    size: SizeChoice,
+    image: ImageChoice,
+    *,
+    user: str,
+    server: str | None,
+    configured: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the part of dask-gateway's KubeClusterConfig that is decided.
+
+    Args:
+        description: the hub's description, resolved.
+        size: of a worker.
+        image: of scheduler and workers.
+        user: the hub's name for the user, whatever is in it.
+        server: name of the server that asks, if one does.
+        configured: what the admin configured for every cluster; their extra configuration is laid over ours.
+    """
+    pool = description.nodes[size.node]
+    chosen = choice_labels(
+        description.labels, size=size.name, node_pool=size.node, image=image.name
+    ) | user_labels(user, server or "")
+    labels = {name: value for name, value in chosen.items() if not name.startswith(_GATEWAYS_OWN)}
+    pod: dict[str, Any] = {
+        "securityContext": POD_SECURITY_CONTEXT,
+        "automountServiceAccountToken": False,
+        "nodeSelector": node_selector(pool),
+        "tolerations": tolerations(pool),
+    }
+    pod = {name: value for name, value in pod.items() if value not in ({}, [])}
+    container: dict[str, Any] = {"securityContext": CONTAINER_SECURITY_CONTEXT}
+    resources = {
+        kind: {name: str(amount) for name, amount in asked.items()}
+        for option, kind in _RESOURCES.items()
+        if isinstance(asked := pool.kubespawner_override.get(option), dict)
+    }
+    containers = {
+        "scheduler": container,
+        "worker": container | ({"resources": resources} if resources else {}),
+    }
+    config: dict[str, Any] = {
+        "worker_cores": size.cores,
+        # A worker has one thread at least; a limit below it would only make it slow.
+        "worker_cores_limit": float(max(math.ceil(size.cores), 1)),
+        "worker_memory": size.memory,
+        "worker_memory_limit": size.memory,
+    }
+    if image.image:
+        config["image"] = image.image
+    for part in ("scheduler", "worker"):
+        config |= {
+            f"{part}_extra_pod_config": laid_over(pod, configured[f"{part}_extra_pod_config"]),
+            f"{part}_extra_container_config": laid_over(
+                containers[part], configured[f"{part}_extra_container_config"]
+            ),
+            f"{part}_extra_pod_labels": {**configured[f"{part}_extra_pod_labels"], **labels},
+            f"{part}_extra_pod_annotations": {
+                **configured[f"{part}_extra_pod_annotations"],
+                **user_annotations(user, server or ""),
+            },
+        }
+    return config
+
+
+def laid_over(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ours with theirs over it: at every depth their value wins, and lists have what both have."""
+    merged = deepcopy(dict(ours))
+    for name, value in theirs.items():
+        present = merged.get(name)
+        if isinstance(present, dict) and isinstance(value, Mapping):
+            merged[name] = laid_over(present, value)
+        elif isinstance(present, list) and isinstance(value, list):
+            merged[name] = present + [item for item in deepcopy(value) if item not in present]
+        else:
+            merged[name] = deepcopy(value)
+    return merged

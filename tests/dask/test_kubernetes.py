@@ -1,0 +1,478 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from dask_gateway_server.backends.base import PublicException
+from dask_gateway_server.models import ClusterStatus
+from dask_gateway_server.routes import default_routes
+from dask_gateway_server.utils import Flag
+from kubernetes_asyncio.client.rest import ApiException
+from traitlets.config import Config
+
+from scalablehub.dask.authenticator import HubUser
+from scalablehub.dask.kubernetes import ROUTE, ScalableKubeBackend, say_reason
+from scalablehub.dask.source import DescriptionSource
+from tests.dask.hub import TOKEN, Hub, a_hub, serving
+from tests.descriptions import described, written
+
+# dask-gateway names what it keeps by texts.
+pytestmark = pytest.mark.filterwarnings("ignore::aiohttp.web_exceptions.NotAppKeyWarning")
+REASON = "scalablehub/reason"
+DASK = written()["dask"]
+
+
+class Kubernetes:
+    """DaskCluster objects and pods, as Kubernetes' API gives them: always the newest."""
+
+    def __init__(self) -> None:
+        self.clusters: dict[str, dict[str, Any]] = {}
+        self.pods: dict[str, dict[str, Any] | int] = {}
+        self.refuses: ApiException | OSError | None = None
+
+    async def create_namespaced_custom_object(
+        self, group: str, version: str, namespace: str, plural: str, body: dict[str, Any]
+    ) -> None:
+        await asyncio.sleep(0.001)
+        if self.refuses:
+            raise self.refuses
+        # Kubernetes gets JSON.
+        cluster = json.loads(json.dumps(body))
+        cluster["metadata"] |= {"namespace": namespace, "creationTimestamp": stamp(0)}
+        self.clusters[f"{namespace}.{cluster['metadata']['name']}"] = cluster
+
+    async def list_cluster_custom_object(
+        self, group: str, version: str, plural: str, label_selector: str
+    ) -> dict[str, Any]:
+        await asyncio.sleep(0.001)
+        if self.refuses:
+            raise self.refuses
+        wanted = dict(part.split("=") for part in label_selector.split(","))
+        items = [c for c in self.clusters.values() if wanted.items() <= c["metadata"]["labels"].items()]
+        return {"items": items}
+
+    async def get_namespaced_custom_object(
+        self, group: str, version: str, namespace: str, plural: str, name: str
+    ) -> dict[str, Any]:
+        return self.clusters[f"{namespace}.{name}"]
+
+    async def patch_namespaced_custom_object(self, *where: Any, _content_type: str | None = None) -> None:
+        _group, _version, namespace, _plural, name, body = where
+        cluster = self.clusters[f"{namespace}.{name}"]
+        if isinstance(body, list):
+            ((_, section, key), value) = body[0]["path"].split("/"), body[0]["value"]
+            cluster[section][key] = value
+        else:
+            assert _content_type == "application/merge-patch+json"
+            cluster["spec"] |= body["spec"]
+            cluster["metadata"]["annotations"] |= body["metadata"]["annotations"]
+
+    async def read_namespaced_pod(self, name: str, namespace: str) -> dict[str, Any]:
+        pod = self.pods.get(name, 404)
+        if isinstance(pod, int):
+            raise ApiException(status=pod)
+        return pod
+
+
+def stamp(age: float) -> str:
+    return (datetime.now(UTC) - timedelta(seconds=age)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Parts:
+    def __init__(self, backend: ScalableKubeBackend, kubernetes: Kubernetes, hub: Hub) -> None:
+        self.backend, self.kubernetes, self.hub = backend, kubernetes, hub
+
+    async def see(self) -> None:
+        """Let the backend see what is in Kubernetes now, as its informer does a little later."""
+        for name in list(self.kubernetes.clusters):
+            await self.backend.sync_cluster(name)
+
+
+@pytest.fixture
+async def parts() -> AsyncIterator[Parts]:
+    async with a_hub() as hub:
+        c = Config()
+        c.KubeBackend.gateway_instance = "gw"
+        c.KubeClusterConfig.update({"namespace": "users", "environment": {"OF_THE_ADMIN": "yes"}})
+        backend = ScalableKubeBackend(config=c, log=logging.getLogger("gateway"))
+        kubernetes = Kubernetes()
+        backend.custom_client = backend.core_client = kubernetes
+        backend.api_client = SimpleNamespace(sanitize_for_serialization=lambda pod: pod)
+        backend.informer = SimpleNamespace(get=kubernetes.clusters.get)
+        backend.clusters, backend.cluster_waiters = {}, defaultdict(Flag)
+        backend.username_to_clusters = defaultdict(dict)
+        backend.source = DescriptionSource(parent=backend, api_url=hub.url, api_token=TOKEN)
+        hub.describes(described())
+        await backend.source.start()
+        yield Parts(backend, kubernetes, hub)
+        await backend.source.stop()
+
+
+def user(name: str = "alice", *groups: str, server: str | None = None) -> HubUser:
+    return HubUser(name, groups or ("research",), False, server)
+
+
+async def started(parts: Parts, options: dict[str, Any] | None = None, who: HubUser | None = None) -> Any:
+    """Start a cluster and return its object in Kubernetes."""
+    name = await parts.backend.start_cluster(who or user(), options or {})
+    await parts.see()
+    return parts.kubernetes.clusters[name]
+
+
+def name_of(cluster: dict[str, Any]) -> str:
+    return f"{cluster['metadata']['namespace']}.{cluster['metadata']['name']}"
+
+
+async def test_a_cluster_has_everything_that_was_decided_in_its_object(parts: Parts) -> None:
+    cluster = await started(parts, {"worker_size": "large", "image": "geo", "environment": {"A": "1"}})
+    config = cluster["spec"]["config"]
+    assert cluster["spec"]["username"] == "alice"
+    assert (config["worker_cores"], config["worker_memory"]) == (3.5, 15 * 2**30)
+    assert (config["image"], config["cluster_max_workers"], config["idle_timeout"]) == (
+        "quay.io/hub/geo:1",
+        6,
+        1800,
+    )
+    assert config["environment"] == {
+        "A": "1",
+        "OF_THE_ADMIN": "yes",
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9000",
+        "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9000",
+        "AWS_REGION": "us-east-1",
+        "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+        "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+        "PANGEO_SCRATCH": "s3://scratch/alice",
+        "SCRATCH_BUCKET": "s3://scratch/alice",
+    }
+
+
+async def test_a_cluster_says_whose_it_is(parts: Parts) -> None:
+    cluster = await started(parts, who=user("jane.doe@ex.org", server="gpu"))
+    assert cluster["metadata"]["labels"]["hub.jupyter.org/username"] == "jane-doe-ex-org---d5488386"
+    assert cluster["metadata"]["labels"]["gateway.dask.org/instance"] == "gw"
+    assert cluster["metadata"]["annotations"] == {"hub.jupyter.org/username": "jane.doe@ex.org"}
+    assert cluster["spec"]["config"]["worker_extra_pod_labels"]["hub.jupyter.org/servername"] == "gpu"
+
+
+async def test_a_start_follows_the_description_of_this_moment(parts: Parts) -> None:
+    parts.hub.describes(described(dask=DASK | {"max_workers": 2}))
+    cluster = await started(parts)
+    assert cluster["spec"]["config"]["cluster_max_workers"] == 2
+
+
+async def test_a_start_follows_the_last_good_one_while_the_hub_has_none(parts: Parts) -> None:
+    parts.hub.description = 500
+    cluster = await started(parts)
+    assert cluster["spec"]["config"]["cluster_max_workers"] == 6
+
+
+async def test_nothing_starts_before_the_hub_was_heard(parts: Parts) -> None:
+    parts.hub.description = 500
+    parts.backend.source._description = None
+    for start in (parts.backend.start_cluster(user(), {}), parts.backend.get_cluster_options(user())):
+        with pytest.raises(web.HTTPServiceUnavailable) as refusal:
+            await start
+        assert (
+            refusal.value.reason == "The Dask gateway has not heard from the hub yet; try again in a minute."
+        )
+    assert parts.kubernetes.clusters == {}
+
+
+@pytest.mark.parametrize(
+    ("groups", "sections", "words"),
+    [
+        (("guests",), {}, "You may not have Dask clusters: only for members of research."),
+        (("research",), {"dask": None}, "You may not have Dask clusters: this hub has no Dask clusters."),
+    ],
+)
+async def test_who_may_have_none_is_told_why(
+    parts: Parts, groups: tuple[str, ...], sections: dict[str, Any], words: str
+) -> None:
+    parts.hub.describes(described(**sections))
+    with pytest.raises(web.HTTPForbidden) as refusal:
+        await parts.backend.start_cluster(user("bob", *groups), {})
+    assert refusal.value.reason == words
+
+
+@pytest.mark.parametrize("options", [{"image": "evil/x:1"}, {"worker_size": "secret"}, {"namespace": "x"}])
+async def test_what_is_not_offered_is_refused(parts: Parts, options: dict[str, str]) -> None:
+    with pytest.raises(PublicException):
+        await parts.backend.start_cluster(user(), options)
+    assert parts.kubernetes.clusters == {}
+
+
+async def test_many_starts_at_once_give_no_more_clusters_than_allowed(parts: Parts) -> None:
+    """While nothing of them is seen yet: what the backend keeps is empty all the time."""
+    results = await asyncio.gather(
+        *(parts.backend.start_cluster(user(), {}) for _ in range(12)), return_exceptions=True
+    )
+    assert sum(isinstance(result, str) for result in results) == 4
+    assert len(parts.kubernetes.clusters) == 4
+    assert parts.backend.clusters == {}
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "counts"),
+    [
+        ({}, {}, True),
+        ({}, {"phase": "Pending"}, True),
+        ({"active": True}, {"phase": "Running"}, True),
+        ({"active": False}, {"phase": "Running"}, False),
+        ({}, {"phase": "Stopped"}, False),
+        ({}, {"phase": "Failed"}, False),
+    ],
+    ids=str,
+)
+async def test_clusters_count_while_they_start_or_run(
+    parts: Parts, spec: dict[str, Any], status: dict[str, Any], counts: bool
+) -> None:
+    cluster = await started(parts)
+    cluster["spec"] |= spec
+    cluster["status"] = status
+    assert await parts.backend.active_clusters(user()) == ([name_of(cluster)] if counts else [])
+
+
+async def test_clusters_of_others_and_of_other_gateways_do_not_count(parts: Parts) -> None:
+    await started(parts, who=user("bob"))
+    foreign = await started(parts)
+    foreign["metadata"]["labels"]["gateway.dask.org/instance"] = "other"
+    namesake = await started(parts)
+    namesake["spec"]["username"] = "Alice"
+    assert await parts.backend.active_clusters(user()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "words"),
+    [
+        (
+            ApiException(status=403, reason="Forbidden"),
+            PublicException,
+            "Kubernetes does not accept the cluster: Forbidden",
+        ),
+        (ApiException(status=500), web.HTTPServiceUnavailable, "Kubernetes does not answer just now."),
+        (ApiException(status=429), web.HTTPServiceUnavailable, "Kubernetes does not answer just now."),
+        (OSError("no route"), web.HTTPServiceUnavailable, "Kubernetes does not answer just now."),
+        (aiohttp.ClientConnectionError(), web.HTTPServiceUnavailable, "Kubernetes does not answer just now."),
+        (TimeoutError(), web.HTTPServiceUnavailable, "Kubernetes does not answer just now."),
+    ],
+    ids=str,
+)
+async def test_kubernetes_that_does_not_make_a_cluster_is_told_in_words(
+    parts: Parts, error: Any, expected: type[Exception], words: str
+) -> None:
+    parts.kubernetes.refuses = error
+    with pytest.raises(expected) as refusal:
+        await parts.backend.start_cluster(user(), {})
+    assert words in str(getattr(refusal.value, "reason", refusal.value))
+
+
+def beat(count: Any, **words: Any) -> dict[str, Any]:
+    return {"count": count, "active_workers": [], "closing_workers": [], "closed_workers": []} | words
+
+
+@pytest.mark.parametrize(("wanted", "granted"), [(0, 0), (5, 5), (6, 6), (7, 6), (10**12, 6)])
+async def test_workers_are_held_to_the_most_where_they_change(
+    parts: Parts, wanted: int, granted: int
+) -> None:
+    cluster = await started(parts)
+    await parts.backend.on_cluster_heartbeat(name_of(cluster), beat(wanted))
+    assert cluster["spec"]["replicas"] == granted
+
+
+async def test_a_lower_limit_holds_for_clusters_that_run_already(parts: Parts) -> None:
+    cluster = await started(parts)
+    parts.hub.describes(described(dask=DASK | {"max_workers": 2}))
+    await parts.backend.source.refresh()
+    await parts.backend.on_cluster_heartbeat(name_of(cluster), beat(5))
+    assert cluster["spec"]["replicas"] == 2
+
+
+async def test_a_hub_that_has_no_dask_any_more_gives_no_workers(parts: Parts) -> None:
+    cluster = await started(parts)
+    parts.hub.describes(described(dask=None))
+    await parts.backend.source.refresh()
+    await parts.backend.on_cluster_heartbeat(name_of(cluster), beat(5))
+    assert cluster["spec"]["replicas"] == 0
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        None,
+        [],
+        {},
+        beat(-1),
+        beat(True),
+        beat(2.5),
+        beat("9"),
+        beat(None),
+        beat(1, active_workers=3),
+        {"count": 1},
+    ],
+    ids=str,
+)
+async def test_what_is_no_heartbeat_changes_nothing(parts: Parts, message: Any) -> None:
+    cluster = await started(parts)
+    with pytest.raises(PublicException):
+        await parts.backend.on_cluster_heartbeat(name_of(cluster), message)
+    assert "replicas" not in cluster["spec"]
+
+
+def pod(*, waiting: dict[str, Any] | None = None, condition: dict[str, Any] | None = None) -> dict[str, Any]:
+    container = {"name": "dask-scheduler", "image": "x:1", "state": {"waiting": waiting or {}}}
+    return {"status": {"containerStatuses": [container], "conditions": [condition] if condition else []}}
+
+
+PULL = pod(waiting={"reason": "ImagePullBackOff", "message": "Back-off pulling image\n'x:1'"})
+FULL = pod(condition={"reason": "Unschedulable", "message": "0/3 nodes are available: 3 Insufficient cpu."})
+
+
+@pytest.mark.parametrize(
+    ("age", "found", "reason"),
+    [
+        (10, PULL, None),
+        (
+            70,
+            PULL,
+            "Its scheduler cannot start, as its image cannot be pulled (x:1): Back-off pulling image 'x:1'.",
+        ),
+        (70, pod(waiting={"reason": "ContainerCreating"}), None),
+        (70, pod(waiting={"reason": "ErrImagePull"}), None),
+        (
+            70,
+            pod(waiting={"reason": "InvalidImageName"}),
+            "Its scheduler cannot start, as the name of its image is not one (x:1).",
+        ),
+        (70, FULL, None),
+        (
+            1000,
+            FULL,
+            "No node had room for its scheduler within 15 minutes: 0/3 nodes are available: 3 Insufficient "
+            "cpu.",
+        ),
+        (1000, 404, "Its scheduler was not ready within 15 minutes."),
+        (1000, 403, "Its scheduler was not ready within 15 minutes."),
+        (70, None, None),
+        (
+            130,
+            None,
+            "Its scheduler could not be created: the namespace has no room left in its quota, or does not "
+            "admit the pod. The log of dask-gateway's controller has the words.",
+        ),
+    ],
+)
+async def test_a_cluster_that_will_not_start_is_stopped_with_the_reason(
+    parts: Parts, age: float, found: Any, reason: str | None
+) -> None:
+    cluster = await started(parts)
+    cluster["metadata"]["creationTimestamp"] = stamp(age)
+    cluster["status"] = {} if found is None else {"phase": "Pending", "schedulerPod": "s"}
+    parts.kubernetes.pods["s"] = found
+    await parts.backend._check_start(name_of(cluster))
+    assert cluster["metadata"]["annotations"].get(REASON) == reason
+    assert cluster["spec"].get("active", True) == (reason is None)
+
+
+@pytest.mark.parametrize("change", [{"status": {"phase": "Running"}}, {"spec": {"active": False}}], ids=str)
+async def test_a_cluster_that_moved_on_meanwhile_is_left_alone(parts: Parts, change: dict[str, Any]) -> None:
+    cluster = await started(parts)
+    before = cluster["metadata"]
+    before["creationTimestamp"] = stamp(10_000)
+    cluster |= {"status": {"phase": "Pending"}} | {k: cluster.get(k, {}) | v for k, v in change.items()}
+    await parts.backend._check_start(name_of(cluster))
+    assert REASON not in cluster["metadata"]["annotations"]
+
+
+async def test_missing_right_to_read_pods_is_logged_once(
+    parts: Parts, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster = await started(parts)
+    cluster["status"] = {"phase": "Pending", "schedulerPod": "s"}
+    parts.kubernetes.pods["s"] = 403
+    for _ in range(3):
+        await parts.backend._check_start(name_of(cluster))
+    (line,) = [r.getMessage() for r in caplog.records if "may not read pods" in r.getMessage()]
+    assert line.endswith("allow its service account to 'get' pods in users")
+
+
+async def test_who_waits_for_a_cluster_that_failed_is_told_the_reason(parts: Parts) -> None:
+    cluster = await started(parts)
+    cluster["metadata"]["annotations"][REASON] = "Its scheduler cannot start."
+    cluster["status"] = {"phase": "Stopped"}
+    await parts.see()
+    found = await waited(parts, cluster)
+    with pytest.raises(web.HTTPConflict) as refusal:
+        found.to_dict()
+    assert refusal.value.reason == f"Cluster {name_of(cluster)} failed. Its scheduler cannot start."
+    (listed,) = await parts.backend.list_clusters("alice", [ClusterStatus.STOPPED])
+    assert listed.to_dict()["status"] == "STOPPED"
+
+
+async def test_a_cluster_whose_scheduler_ended_says_so(parts: Parts) -> None:
+    cluster = await started(parts)
+    cluster["status"] = {"phase": "Failed"}
+    await parts.see()
+    with pytest.raises(web.HTTPConflict) as refusal:
+        (await waited(parts, cluster)).to_dict()
+    assert "Its scheduler ended." in refusal.value.reason
+
+
+async def test_a_cluster_that_its_user_stopped_is_no_failure(parts: Parts) -> None:
+    cluster = await started(parts)
+    cluster["status"] = {"phase": "Stopped"}
+    await parts.see()
+    assert (await waited(parts, cluster)).to_dict()["status"] == "STOPPED"
+
+
+async def waited(parts: Parts, cluster: dict[str, Any]) -> Any:
+    return await parts.backend.get_cluster(name_of(cluster), wait=True)
+
+
+async def test_hash_and_age_are_told_to_anybody_and_nothing_else(parts: Parts) -> None:
+    name = parts.hub.describes(described())
+    app = web.Application()
+    app.router.add_get(ROUTE, parts.backend._show_description)
+    async with (
+        serving(app) as url,
+        aiohttp.ClientSession() as session,
+        session.get(f"{url}/api/scalablehub/description") as answer,
+    ):
+        body = await answer.json()
+    assert body.pop("age_seconds") >= 0
+    assert body == {"hash": name, "state": "good"}
+
+
+async def test_sentence_of_a_refusal_is_in_the_status_line_too(parts: Parts) -> None:
+    """dask-gateway's client shows only that of most statuses."""
+    parts.backend.source._description = None
+    parts.hub.description = 500
+
+    class Authenticator:
+        async def authenticate_and_handle(self, request: Any, handler: Any) -> Any:
+            request["user"] = user()
+            return await handler(request)
+
+    app = web.Application()
+    app.add_routes(default_routes)
+    app["authenticator"], app["backend"], app["log"] = Authenticator(), parts.backend, logging.getLogger("x")
+    app.middlewares.append(say_reason)
+    async with serving(app) as url, aiohttp.ClientSession() as session:
+        for method, path in (("GET", "options"), ("POST", "clusters/")):
+            async with session.request(method, f"{url}/api/v1/{path}", json={}) as answer:
+                sentence = "The Dask gateway has not heard from the hub yet; try again in a minute."
+                assert (answer.status, answer.reason) == (503, sentence)
+                assert await answer.json() == {"error": sentence}
+                assert answer.headers["Retry-After"] == "30"
+        async with session.get(f"{url}/nothing") as answer:
+            assert (answer.status, answer.reason) == (404, "Not Found")
