@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scalablehub._version import __version__
+from scalablehub.cli.check import add_check
 from scalablehub.errors import PublicError, shown
 
 _MISSING = "This needs what is not installed ({}); run: pip install 'scalablehub[local]'"
@@ -53,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
 
     config = commands.add_parser("config", help="print the description that `up` uses, to copy and change")
     config.set_defaults(run=_config)
+
+    add_check(commands)
     return parser
 
 
