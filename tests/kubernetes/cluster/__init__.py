@@ -1,4 +1,4 @@
-"""A real Kubernetes of one node on a bare Debian machine, for tests: built from Go modules, without Docker."""
+"""A real Kubernetes of one node on a bare Debian machine, built from Go modules, without Docker."""
 
 from .cluster import Cluster, OwnCluster, down, up
 from .errors import ClusterError, Unsupported

@@ -12,6 +12,7 @@ from .build import images
 from .settings import Settings
 
 Manifest = dict[str, Any]
+_API = "kubernetes.default.svc.cluster.local"
 _DNS, _VOLUMES = "kube-system", "local-path-storage"
 
 _COREFILE = """\
@@ -78,7 +79,7 @@ def _deployment(name: str, namespace: str, container: Manifest) -> Manifest:
 
 
 def _names(settings: Settings) -> list[Manifest]:
-    """Return CoreDNS. It listens on port 53 itself: policies look at the port after the service's translation."""
+    """Return CoreDNS. It listens on port 53: policies see the port after the service's translation."""
     service = {
         "clusterIP": str(settings.dns_address),
         "selector": {"app": "coredns"},
@@ -185,9 +186,7 @@ def deployments() -> list[tuple[str, str]]:
 def names_resolve(settings: Settings, timeout_seconds: float = 0.5) -> bool:
     """Whether CoreDNS knows the API server's service, asked as any pod asks."""
     number = secrets.randbits(16)
-    labels = b"".join(
-        bytes([len(label)]) + label.encode() for label in "kubernetes.default.svc.cluster.local".split(".")
-    )
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in _API.split("."))
     question = struct.pack(">6H", number, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack(">2H", 1, 1)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         asking.settimeout(timeout_seconds)
@@ -198,4 +197,4 @@ def names_resolve(settings: Settings, timeout_seconds: float = 0.5) -> bool:
         except OSError:
             return False
     echoed, flags, _, answers = struct.unpack(">4H", answer[:8])
-    return echoed == number and flags & 0xF == 0 and answers > 0
+    return bool(echoed == number and flags & 0xF == 0 and answers > 0)

@@ -1,8 +1,8 @@
 """The binaries of a Kubernetes cluster, built from Go modules, once for each set of sources.
 
-All come from one module with one set of versions, so that what they share (the API's types, its client, gRPC) is
-compiled once. Of traefik and lego, copies are built in which the packages of `go/instead` take the place of those
-that bring clouds, interpreters and other key-value stores in.
+All come from one module with one set of versions, so that what they share (the API's types, its client,
+gRPC) is compiled once. Of traefik and lego, copies are built in which the packages of `go/instead` take the place of
+those that bring clouds, interpreters and other key-value stores in.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from .progress import Progress
 from .settings import Settings
 
 SOURCES = Path(__file__).parent / "go"
-# Measured on the API's types, in seconds of CPU: 83 as usual, 74 without debug information, 53 without inlining too.
-# What is hot when a cluster works (encoding, comparing) keeps it.
+# Measured on the API's types, in seconds of CPU: 83 as usual, 74 without debug information, 53 without
+# inlining too. What is hot when a cluster works (encoding, comparing) keeps it.
 FLAGS = (
     "-trimpath",
     "-buildvcs=false",
@@ -130,7 +130,7 @@ def prepare(go: str, work: Path) -> None:
         shutil.copytree(places[module], copy, copy_function=shutil.copyfile)
         for each in (copy, *copy.rglob("*")):
             each.chmod(0o755 if each.is_dir() else 0o644)
-        # Their tests need hundreds of modules, and their list of indirect modules is longer than what is left needs.
+        # Their tests need hundreds of modules, and what is left needs few of the indirect ones.
         for test in copy.rglob("*_test.go"):
             test.unlink()
         wanted = (copy / "go.mod").read_text().splitlines(keepends=True)
@@ -149,7 +149,7 @@ def pin(go: str, work: Path, wanted: str) -> None:
     module = (work / "go.mod").read_text()
     module = re.sub(r"(k8s\.io/kubernetes) v\S+", rf"\1 v{wanted}", module)
     module = re.sub(r"(k8s\.io/\S+ => k8s\.io/\S+) v\S+", rf"\1 {minor}", module)
-    # Modules that Kubernetes keeps in its own tree have no versions but these; newer versions bring newer ones.
+    # Modules that Kubernetes keeps in its own tree; newer versions have more of them.
     upstream = json.loads(
         _run(
             go, "mod", "download", "-json", f"k8s.io/kubernetes@v{wanted}", where=work, what="Fetching go.mod"
@@ -168,7 +168,8 @@ def pin(go: str, work: Path, wanted: str) -> None:
 def _compile(go: str, work: Path, target: Path, packages: tuple[str, ...], progress: Progress) -> None:
     """Build commands; tell now and then how many packages are done."""
     command = ["nice", "-n", "5", go, "build", "-v", *FLAGS, "-o", f"{target}/", *packages]
-    seen, told, last = 0, progress.seconds, []
+    seen, told = 0, progress.seconds
+    last: list[str] = []
     with subprocess.Popen(
         command, cwd=work, env=_environment(), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     ) as process:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 import signal
@@ -37,7 +36,7 @@ class Cluster:
     def load_image(self, tar: Path, name: str) -> bool:
         """Make the image of a tar known under a name; return False if it already is."""
         raise Unsupported(
-            f"Images cannot be loaded into the cluster of KUBECONFIG: push {name} to a registry that it pulls from."
+            f"Images cannot be loaded into the cluster of KUBECONFIG; it has to pull {name} from a registry."
         )
 
 
@@ -95,7 +94,7 @@ class OwnCluster(Cluster):
         self.kill("kubelet")
 
     def run(self, name: str, arguments: Sequence[str]) -> None:
-        """Start another program beside the parts, in the cluster's network; `stop`, `kill` and `down` end it."""
+        """Start another program in the cluster's network; `stop`, `kill` and `down` end it."""
         if name in self.described:
             raise ClusterError(f"{name} is the name of a part of the Kubernetes cluster.")
         self.running.start(name, arguments)
@@ -140,9 +139,9 @@ def _is_up(cluster: OwnCluster) -> bool:
 def up(progress: Progress | None = None) -> Cluster:
     """Bring the Kubernetes cluster up, unless it is, and return it.
 
-    With KUBECONFIG in the environment it is that cluster, which has to run already; tests/kubernetes/README.md says
-    what they may do there. Raises Unsupported where this machine cannot run one, ClusterError when something fails;
-    nothing is left running then.
+    With KUBECONFIG in the environment it is that cluster, which has to run already; the README of these tests
+    says which rights it takes. Raises Unsupported where this machine cannot run one, ClusterError when
+    something fails; nothing is left running then.
     """
     progress = progress or Progress(quiet=True)
     settings = Settings.of_environment()
@@ -249,7 +248,7 @@ def _wait_for_addons(cluster: OwnCluster, patience_seconds: float = 90) -> None:
 
 
 def down(wipe: bool = False, progress: Progress | None = None) -> None:
-    """End what `up` started, and nothing else; `wipe` removes the state too: keys, objects, images, volumes."""
+    """End what `up` started, and nothing else; `wipe` removes keys, objects, images and volumes too."""
     progress = progress or Progress(quiet=True)
     settings = Settings.of_environment()
     if reason := parts.check_machine():

@@ -66,7 +66,7 @@ def _hierarchies() -> list[Path]:
 
 
 def make_cgroups(settings: Settings) -> list[Path]:
-    """Make the cluster's cgroup in every hierarchy, and return those for the parts: processes stay in there."""
+    """Make the cluster's cgroup in every hierarchy, and return those that parts are put in, and stay in."""
     for hierarchy in _hierarchies():
         with suppress(OSError):
             (hierarchy / settings.cgroup).mkdir(exist_ok=True)

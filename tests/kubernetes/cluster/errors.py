@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class ClusterError(Exception):
-    """The Kubernetes cluster cannot do what it was asked; the message says which part, and where its log is."""
+    """The Kubernetes cluster cannot do what it was asked; the message names the part and its log."""
 
 
 class Unsupported(ClusterError):

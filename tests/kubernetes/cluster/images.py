@@ -26,9 +26,9 @@ def write_image(
 ) -> str:
     """Write an image of one layer to a tar in Docker's format, and return its digest.
 
-    `files` maps absolute paths in the image to a file of this machine, or to what the file says. A file of this
-    machine keeps whether it may be executed; two paths with the same source become one file with two names.
-    `config` is what a Dockerfile calls ENTRYPOINT, CMD, ENV, USER …: {"Entrypoint": [...], "User": "65532"}.
+    `files` maps absolute paths in the image to a file of this machine, or to what the file says. A file
+    of this machine keeps whether it may be executed; two paths with the same source become one file with
+    two names. `config` is what a Dockerfile calls ENTRYPOINT, USER …: {"Entrypoint": [...], "User": "65532"}.
     The same arguments give the same digest, whenever they are written.
     """
     layer_file = tar.with_name(tar.name + ".layer")

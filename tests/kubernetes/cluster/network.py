@@ -1,7 +1,7 @@
 """The network namespace that a whole Kubernetes cluster lives in, and the cable to it.
 
-Nothing of the cluster reaches the machine's own network: rules for packets, addresses that listen, links. There is
-no way from the namespace to the internet, so what pods must not reach fails at once.
+Nothing of the cluster reaches the machine's own network: rules for packets, addresses that listen, links.
+There is no way from the namespace to the internet, so what pods must not reach fails at once.
 """
 
 from __future__ import annotations
@@ -71,10 +71,8 @@ def write_plugins(settings: Settings, gate: Path) -> None:
     """Write how containerd connects a pod: bridge, ports, and the gate of the network policies."""
     programs = settings.run / "cni" / "bin"
     programs.mkdir(parents=True, exist_ok=True)
-    for program, target in [
-        *((name, PLUGINS / name) for name in ("bridge", "host-local", "loopback", "portmap")),
-        ("gate", gate),
-    ]:
+    targets = {name: PLUGINS / name for name in ("bridge", "host-local", "loopback", "portmap")}
+    for program, target in (targets | {"gate": gate}).items():
         link = programs / program
         link.unlink(missing_ok=True)
         link.symlink_to(target)

@@ -98,7 +98,7 @@ def _socket_answers(path: Path) -> bool:
 
 def _answers(settings: Settings, url: str) -> bool:
     """Whether a health check that listens on the namespace's own loopback says 200."""
-    request = "import sys, urllib.request as r; sys.exit(r.urlopen(r.Request(sys.argv[1]), timeout=2).status != 200)"
+    request = "import sys, urllib.request as r; sys.exit(r.urlopen(sys.argv[1], timeout=2).status != 200)"
     command = network.enter(settings, sys.executable, "-IS", "-c", request, url)
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
@@ -334,9 +334,8 @@ class Running:
             if not self.process(part.name):
                 raise ClusterError(f"{part.name} has ended: {self.last_words(part.name)}")
             if time.monotonic() > deadline:
-                raise ClusterError(
-                    f"{part.name} does not work after {part.patience_seconds:.0f} s: {self.last_words(part.name)}"
-                )
+                patience, words = f"{part.patience_seconds:.0f} s", self.last_words(part.name)
+                raise ClusterError(f"{part.name} does not work after {patience}: {words}")
             time.sleep(0.1)
 
     def last_words(self, name: str) -> str:

@@ -78,7 +78,7 @@ class Authority:
         )
 
     def sign(self, file: str, user: str, group: str | None = None, names: Sequence[str] = ()) -> None:
-        """Write <file>.key and <file>.crt for a Kubernetes user, who may also serve under names and addresses."""
+        """Write <file>.key and <file>.crt for a Kubernetes user, who may also serve under some names."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = [x509.NameAttribute(NameOID.COMMON_NAME, user)]
         if group:

@@ -1,11 +1,12 @@
 """The agent that enforces NetworkPolicies on the node, with one table of nftables.
 
-It follows pods, namespaces and policies, and replaces the whole table in one transaction whenever a rule changes.
-A pod's very first packet is filtered too: a CNI plugin announces the pod before its containers start, and waits
-until the pod's rules are there (`go/gate`). Connections that a policy allowed when they began go on.
+It follows pods, namespaces and policies, and replaces the whole table in one transaction whenever a rule
+changes. A pod's very first packet is filtered too: a CNI plugin announces the pod before its containers
+start, and waits until the pod's rules are there (`go/gate`). Connections that a policy allowed when they
+began go on.
 
-Filtered are packets between pods, between pods and other machines, and from pods to the node. What the node itself
-sends (kubelet's probes) always arrives, and what a pod sends to itself.
+Filtered are packets between pods, between pods and other machines, and from pods to the node. What the node
+itself sends (kubelet's probes) always arrives, and what a pod sends to itself.
 """
 
 from __future__ import annotations
@@ -15,12 +16,11 @@ import asyncio
 import hashlib
 import json
 import ssl
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, collapse_addresses, ip_network
+from ipaddress import IPv4Network, collapse_addresses
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +77,12 @@ def selects(selector: Object, labels: Mapping[str, str]) -> bool:
 
 def addresses_of_block(block: Object) -> list[IPv4Network]:
     """Return the networks of an ipBlock without its exceptions; IPv6 is nobody's here."""
-    left = [ip_network(block["cidr"], strict=False)]
-    if left[0].version != 4:
+    if ":" in block["cidr"]:
         return []
+    left = [IPv4Network(block["cidr"], strict=False)]
     for exception in block.get("except") or []:
-        hole = ip_network(exception, strict=False)
-        parts: list[Any] = []
+        hole = IPv4Network(exception, strict=False)
+        parts: list[IPv4Network] = []
         for each in left:
             if not each.overlaps(hole):
                 parts.append(each)
@@ -92,15 +92,16 @@ def addresses_of_block(block: Object) -> list[IPv4Network]:
     return left
 
 
-def _ports(pod: Object, name: str, protocol: str) -> list[int]:
-    """Return the numbers of a pod's named port."""
+def _named_port(match: str, pod: Object, name: str, protocol: str) -> list[str]:
+    """Return the rule for a port that a pod gives a name to; none if it does not."""
     spec = pod["spec"]
-    return [
+    numbers = {
         port["containerPort"]
         for container in [*spec.get("containers", []), *(spec.get("initContainers") or [])]
         for port in container.get("ports") or []
         if port.get("name") == name and (port.get("protocol") or "TCP") == protocol
-    ]
+    }
+    return [f"{match}{protocol.lower()} dport {_set(sorted(numbers))} return"] if numbers else []
 
 
 def _set(items: Iterable[Any]) -> str:
@@ -193,20 +194,17 @@ class Rules:
             if not rule.get("ports"):
                 rules.append(f"{match}return")
             for port in rule.get("ports") or []:
-                protocol = port.get("protocol") or "TCP"
-                number = port.get("port")
+                protocol, number = (port.get("protocol") or "TCP"), port.get("port")
                 if number is None:
                     rules.append(f"{match}meta l4proto {protocol.lower()} return")
                 elif isinstance(number, int):
                     end = f"-{port['endPort']}" if port.get("endPort") else ""
                     rules.append(f"{match}{protocol.lower()} dport {number}{end} return")
                 elif direction == "ingress":
-                    if own := _ports(pod, number, protocol):
-                        rules.append(f"{match}{protocol.lower()} dport {_set(sorted(set(own)))} return")
+                    rules += _named_port(match, pod, number, protocol)
                 else:
                     for peer, address in pods:
-                        for own_port in _ports(peer, number, protocol):
-                            rules.append(f"ip daddr {address} {protocol.lower()} dport {own_port} return")
+                        rules += _named_port(f"ip daddr {address} ", peer, number, protocol)
         return rules
 
     def _peers(
@@ -375,4 +373,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

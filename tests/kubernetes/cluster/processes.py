@@ -83,7 +83,7 @@ def start(
     try:
         pid = os.posix_spawn(
             arguments[0],
-            arguments,
+            list(arguments),
             environment,
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

@@ -34,7 +34,7 @@ class Settings:
 
     @classmethod
     def of_environment(cls) -> Settings:
-        """Return what SCALABLEHUB_CLUSTER and SCALABLEHUB_CLUSTER_INDEX say; the default cluster without them."""
+        """Return what SCALABLEHUB_CLUSTER and SCALABLEHUB_CLUSTER_INDEX say, or the default cluster."""
         name = os.environ.get("SCALABLEHUB_CLUSTER") or DEFAULT_NAME
         if not re.fullmatch(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?", name):
             raise ClusterError(
