@@ -196,10 +196,11 @@ def _server(
         if component == "gateway"
         else [],
         "ports": [{"containerPort": 8000, "name": "api"}],
-        "readinessProbe": _probe("/api/health", 8000),
         "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}},
         "volumeMounts": [{"mountPath": "/etc/dask-gateway/", "name": "configuration"}],
     }
+    if component == "gateway":
+        container["readinessProbe"] = _probe("/api/health", 8000)
     spec = {
         "serviceAccountName": account,
         "containers": [container],

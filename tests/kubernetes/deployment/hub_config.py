@@ -1,6 +1,6 @@
 """The hub's configuration file as zero-to-jupyterhub's chart mounts it: values first, then the drop-ins.
 
-It runs in the hub's pod, in JupyterHub's own namespace for configuration files: `c` is there. Like the chart's
+It runs in the hub's pod, in JupyterHub's namespace for configuration files: `c` is there. Like the chart's
 it has plain lists for services and roles, a `get_config` that takes a key, and runs drop-ins in this very
 namespace, before `hub.extraConfig`.
 """
