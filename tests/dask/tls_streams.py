@@ -1,12 +1,15 @@
-"""Read from a TLS stream while OpenSSL's queue has another one's error; print what comes of it.
+"""Read from a healthy TLS stream after another one broke; print what comes of it: ``hello`` or ``lost``.
 
-``python -m tests.dask.tls_streams [MINOR]``: with the cure, as Dask loads it in Python 3.MINOR.
+``tls_streams.py injected|broken [CURE [MINOR]]``: the other stream's error is put into OpenSSL's queue, or
+left there by a write to a peer that is gone; with the cure, as Dask loads it in Python 3.MINOR. It needs no
+more than Dask, so that it runs in images too.
 """
 
 from __future__ import annotations
 
 import _ssl
 import asyncio
+import contextlib
 import ctypes
 import socket
 import ssl
@@ -14,8 +17,6 @@ import sys
 
 from distributed.preloading import process_preloads
 from tornado.iostream import SSLIOStream
-
-from scalablehub.dask.tls import cure
 
 LIBRARY_SYSTEM, BROKEN_PIPE = 2, 32
 
@@ -32,13 +33,28 @@ def side(sock: socket.socket, *, server: bool) -> SSLIOStream:
     return SSLIOStream(context.wrap_socket(sock, server_side=server, do_handshake_on_connect=False))
 
 
-async def main() -> None:
+async def connect() -> tuple[SSLIOStream, SSLIOStream]:
     left, right = socket.socketpair()
     client, server = side(left, server=False), side(right, server=True)
     await asyncio.gather(client.wait_for_handshake(), server.wait_for_handshake())
+    return client, server
+
+
+def inject() -> None:
     openssl = ctypes.PyDLL(getattr(_ssl, "__file__", None))
     openssl.ERR_new()
     openssl.ERR_set_error(LIBRARY_SYSTEM, BROKEN_PIPE, None)
+
+
+async def main(how: str) -> None:
+    client, server = await connect()
+    left, gone = await connect()
+    gone.socket.close()
+    if how == "injected":
+        inject()
+    else:
+        with contextlib.suppress(OSError):
+            left.socket.send(b"x")
     try:
         # Nothing is there to read yet, so Python asks OpenSSL what is wrong.
         reading = client.read_bytes(5)
@@ -47,12 +63,13 @@ async def main() -> None:
     except OSError:
         print("lost")
     finally:
-        client.close()
-        server.close()
+        for stream in (client, server, left):
+            stream.close()
 
 
-if len(sys.argv) > 1:
-    sys.version_info = (3, int(sys.argv[1]), 99)  # type: ignore[assignment]
+if len(sys.argv) > 3:
+    sys.version_info = (3, int(sys.argv[3]), 99)  # type: ignore[assignment]
+if len(sys.argv) > 2:
     for _ in range(2):
-        process_preloads(None, cure(), [])  # type: ignore[arg-type]
-asyncio.run(main())
+        process_preloads(None, sys.argv[2], [])  # type: ignore[arg-type]
+asyncio.run(main(sys.argv[1]))

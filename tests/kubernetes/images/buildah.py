@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 PACKAGES = ("buildah", "debootstrap")
@@ -15,7 +18,7 @@ class Buildah:
     """Run buildah with its storage in one folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._command = [
+        self.command = [
             "buildah",
             "--storage-driver=overlay",
             f"--root={folder / 'storage'}",
@@ -28,15 +31,23 @@ class Buildah:
         Raises:
             RuntimeError: it failed; the error has the end of what it said.
         """
-        done = subprocess.run([*self._command, *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run([*self.command, *arguments], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"buildah {arguments[0]} failed:\n{(done.stdout + done.stderr)[-5000:]}")
         return done.stdout.strip()
 
     def has(self, name: str) -> bool:
         """Return whether an image is in the storage."""
-        command = [*self._command, "inspect", "--type=image", name]
+        command = [*self.command, "inspect", "--type=image", name]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@contextmanager
+def alone(folder: Path, name: str) -> Iterator[None]:
+    """Let nobody else, in this process or another, build what goes by that name in a folder."""
+    with (folder / f"{name}.lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        yield
 
 
 def ensure_tools() -> None:

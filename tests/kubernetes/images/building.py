@@ -14,15 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 from scalablehub.local import proxy
 from tests.kubernetes.images import debian
-from tests.kubernetes.images.buildah import Buildah, ensure_tools
+from tests.kubernetes.images.buildah import Buildah, alone, ensure_tools
 
 ROOT = Path(__file__).parents[3]
 IMAGES = ROOT / "images"
@@ -79,13 +76,14 @@ def build(name: str, base: str = "trixie", *, jupyterhub: int = 5, r: bool = Tru
     image = f"localhost/scalablehub-{name}:{key}"
     folder = cache_folder()
     archive = folder / f"{name}-{key}.tar"
-    with _alone(folder):
+    with alone(folder, name):
         if archive.exists():
             return ImageTar(archive, image, archive.stat().st_size)
-        ensure_tools()
         buildah = Buildah(folder)
         debian_image = f"localhost/scalablehub-debian-{base}:{_digest(debian.recipe(base))}"
-        debian.ensure(buildah, base, debian_image)
+        with alone(folder, "debian"):
+            ensure_tools()
+            debian.ensure(buildah, base, debian_image)
         base_image = f"localhost/scalablehub-base-{BASE_OF[name]}:{base_key}"
         if not buildah.has(base_image):
             _build_base(buildah, BASE_OF[name], base_image, {"BASE": debian_image} | lock)
@@ -220,14 +218,6 @@ def _export(buildah: Buildah, image: str, archive: Path) -> None:
     partial.unlink(missing_ok=True)
     buildah.run("push", "--quiet", image, f"docker-archive:{partial}:{image}")
     partial.rename(archive)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other builds out of the folder."""
-    with (folder / "lock").open("w") as lock:
-        flock(lock, LOCK_EX)
-        yield
 
 
 def _digest_of_package() -> str:
