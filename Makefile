@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: up test bench lint browser cluster cluster-down clean help
+.PHONY: up test bench lint browser cluster cluster-down clean images help
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*##/  make \1  /p' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ test: $(READY) browser  ## run every test, against each supported JupyterHub and
 
 bench: $(READY)  ## measure, print a table, and store it as JSON
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+images: $(READY)  ## build the images of the Kubernetes tests, and print their names and sizes
+	@$(BIN)/python -m tests.kubernetes.images $(ARGS)
 
 lint: $(READY)  ## check style and types
 	@$(BIN)/nox -s lint
