@@ -150,8 +150,8 @@ def _user(model: Mapping[str, Any]) -> HubUser | None:
     name, scopes, groups = model.get("name"), model.get("scopes"), model.get("groups", [])
     if not isinstance(name, str) or not name or not isinstance(scopes, list) or not isinstance(groups, list):
         return None
-    if model.get("kind") != "user" or ":" in name:
-        # A service is nobody's namesake.
+    if model.get("kind") != "user" or name.startswith(("service:", "user:")):
+        # A service is nobody's namesake; every other user has the hub's own name for them.
         return HubUser(f"{model.get('kind')}:{name}", tuple(map(str, groups)), False, None)
     return HubUser(name, tuple(map(str, groups)), bool(model.get("admin")), _server(name, scopes))
 

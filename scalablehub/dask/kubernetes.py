@@ -42,6 +42,7 @@ _MERGE = "application/merge-patch+json"
 _STARTING = ("Pending", "Running")
 # What a container waits for in vain: https://github.com/kubernetes/kubernetes/blob/master/pkg/kubelet/images/types.go
 _HOPELESS = {
+    "ErrImagePull": "its image cannot be pulled",
     "ImagePullBackOff": "its image cannot be pulled",
     "ErrImageNeverPull": "its image is not on the node, from where alone it may come",
     "InvalidImageName": "the name of its image is not one",
@@ -303,8 +304,10 @@ class ScalableKubeBackend(ClusterLimits, KubeBackend):  # type: ignore[misc]
                 "Its scheduler could not be created: the namespace has no room left in its quota, or does "
                 "not admit the pod. The log of dask-gateway's controller has the words."
             )
-        waiting = _waiting(pod or {})
-        if waiting is not None and age >= self.hopeless_timeout:
+        why, waiting = _waiting(pod or {})
+        # A registry may fail once; Kubernetes backs off when it has failed again.
+        patience = self.start_timeout if why == "ErrImagePull" else self.hopeless_timeout
+        if waiting and age >= patience:
             return f"Its scheduler cannot start, as {waiting}."
         if age < self.start_timeout:
             return None
@@ -359,15 +362,15 @@ def _is_active(cluster: Mapping[str, Any]) -> bool:
     return bool(cluster["spec"].get("active", True)) and phase in _STARTING
 
 
-def _waiting(pod: Mapping[str, Any]) -> str | None:
-    """Return for what in vain a container of the pod waits, in words."""
+def _waiting(pod: Mapping[str, Any]) -> tuple[str, str]:
+    """Return for what in vain a container of the pod waits: Kubernetes' name for it, and words."""
     for container in pod.get("status", {}).get("containerStatuses") or ():
         waiting = (container.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in _HOPELESS:
             words = f"{_HOPELESS[waiting['reason']]} ({container.get('image', '')})"
             detail = " ".join(str(waiting.get("message", "")).split())[:300]
-            return f"{words}: {detail}" if detail else words
-    return None
+            return waiting["reason"], f"{words}: {detail}" if detail else words
+    return "", ""
 
 
 def _unschedulable(pod: Mapping[str, Any]) -> str:

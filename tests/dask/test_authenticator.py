@@ -217,7 +217,9 @@ async def test_the_server_comes_from_the_scopes_of_its_token(
     [
         ("service", "alice", "service:alice"),
         ("user", "service:alice", "user:service:alice"),
+        ("user", "user:service:alice", "user:user:service:alice"),
         ("user", "jane.doe@ex.org", "jane.doe@ex.org"),
+        ("user", "a:b", "a:b"),
     ],
 )
 async def test_a_service_is_never_taken_for_a_user(

@@ -350,6 +350,11 @@ FULL = pod(condition={"reason": "Unschedulable", "message": "0/3 nodes are avail
         (70, pod(waiting={"reason": "ContainerCreating"}), None),
         (70, pod(waiting={"reason": "ErrImagePull"}), None),
         (
+            1000,
+            pod(waiting={"reason": "ErrImagePull", "message": "no such host"}),
+            "Its scheduler cannot start, as its image cannot be pulled (x:1): no such host.",
+        ),
+        (
             70,
             pod(waiting={"reason": "InvalidImageName"}),
             "Its scheduler cannot start, as the name of its image is not one (x:1).",

@@ -1,0 +1,1 @@
+"""dask-gateway's server and controller as processes of this machine, against a real Kubernetes."""
