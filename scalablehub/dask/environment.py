@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 
+from scalablehub.dask.tls import client_environment
 from scalablehub.decisions import DaskChoice
 
 
@@ -31,6 +32,7 @@ def dask_environment(
         # What the Dask panel's button for a new cluster starts.
         "DASK_LABEXTENSION__FACTORY__MODULE": "dask_gateway",
         "DASK_LABEXTENSION__FACTORY__CLASS": "GatewayCluster",
+        **client_environment(),
     }
     if scheduler_address:
         environment["DASK_GATEWAY__PROXY_ADDRESS"] = scheduler_address

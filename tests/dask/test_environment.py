@@ -5,6 +5,7 @@ import pytest
 from dask_gateway.client import format_template
 
 from scalablehub.dask.environment import dask_environment
+from scalablehub.dask.tls import client_environment
 from scalablehub.decisions import DaskChoice, User, decide
 from scalablehub.description import resolve
 from tests.descriptions import described
@@ -42,6 +43,8 @@ def test_user_with_clusters_gets_everything_that_gateway_needs() -> None:
         "DASK_GATEWAY__PUBLIC_ADDRESS": "https://hub.example.org/services/dask-gateway",
         "DASK_LABEXTENSION__FACTORY__MODULE": "dask_gateway",
         "DASK_LABEXTENSION__FACTORY__CLASS": "GatewayCluster",
+        # The cure of TLS streams, which tests of its own have.
+        **client_environment(),
     }
 
 
