@@ -25,8 +25,7 @@ def user_labels(user: str, server: str = "") -> dict[str, str]:
         server: name of a named server.
     """
     return {
-        name: safe_slug(value, is_valid=is_valid_label)
-        for name, value in ((USERNAME, user), (SERVERNAME, server))
+        name: safe_slug(value, is_valid=_is_label) for name, value in ((USERNAME, user), (SERVERNAME, server))
     }
 
 
@@ -46,3 +45,8 @@ def choice_labels(labels: Mapping[str, str], **chosen: str) -> dict[str, str]:
     return dict(labels) | {
         f"{_PREFIX}/{kind.replace('_', '-')}": name for kind, name in chosen.items() if name
     }
+
+
+def _is_label(value: str) -> bool:
+    """Return whether Kubernetes takes the value; KubeSpawner's own check lets a long s pass for an s."""
+    return value.isascii() and bool(is_valid_label(value))
