@@ -57,6 +57,7 @@ class ChoosingSpawner(LoggingConfigurable):
     ).tag(config=True)
 
     selection: Selection | None = None
+    _decision_of_start: Decision | None = None
 
     # What the Spawner beside it brings.
     user: Any
@@ -77,11 +78,18 @@ class ChoosingSpawner(LoggingConfigurable):
     def _default_apply_user_options(self) -> Callable[[ChoosingSpawner, Any], None]:
         return lambda spawner, options: None  # `select` applies them, on every path
 
+    def asker(self) -> User:
+        """Return the user with the groups that they are in at this moment."""
+        groups = frozenset(group.name for group in self.user.groups)
+        return User(self.user.name, groups, admin=bool(self.user.admin))
+
     def decision(self) -> Decision:
         """Return what this user may have at this moment."""
-        groups = frozenset(group.name for group in self.user.groups)
-        user = User(self.user.name, groups, admin=bool(self.user.admin))
-        return decide(self.description, user, self.lacks)
+        return decide(self.description, self.asker(), self.lacks)
+
+    def decision_of_start(self) -> Decision:
+        """Return what the user might have when `select` was asked last: one start follows one decision."""
+        return self._decision_of_start or self.decision()
 
     def render_options_form(self) -> str:
         """Return the fields of the spawn page as HTML, with the user's last choice selected."""
@@ -105,7 +113,8 @@ class ChoosingSpawner(LoggingConfigurable):
         Raises:
             tornado.web.HTTPError: the user may not have it; the sentence is for them.
         """
-        decision = self.decision()
+        self.selection = None
+        decision = self._decision_of_start = self.decision()
         try:
             self.selection = choose(decision, self.user_options)
         except Refusal as refusal:
@@ -121,8 +130,8 @@ class ChoosingSpawner(LoggingConfigurable):
         return environment | self.decided_environment()
 
     def decided_environment(self) -> dict[str, str]:
-        """Return the variables that follow from what the user may have."""
-        decision = self.decision()
+        """Return the variables that follow from what the user might have when the start began."""
+        decision = self.decision_of_start()
         return bucket_environment(
             bucket_access(decision, self.bucket_keys), decision.user.name
         ) | dask_environment(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scalablehub.description.units import format_bytes, format_cores
@@ -19,10 +19,30 @@ Pod = Mapping[str, Any]
 Event = Mapping[str, Any]
 
 _NO_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"})
-_NO_IMAGE_FOR_GOOD = frozenset({"ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"})
+_NO_IMAGE_FOR_GOOD = _NO_IMAGE - {"ErrImagePull"}
 _NO_CONTAINER = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+_NEVER_RAN = frozenset({"ContainerCannotRun", "StartError"})
 _NO_VOLUME = frozenset({"FailedMount", "FailedAttachVolume", "ProvisioningFailed", "FailedBinding"})
+_MACHINE_COMES = frozenset({"TriggeredScaleUp", "Nominated"})
+_MACHINE_DOES_NOT_COME = frozenset({"NotTriggerScaleUp"})
+_NO_ROOM_AFTER_ALL = ("OutOf", "UnexpectedAdmissionError")
 _CRASHES_FOR_GOOD = 2
+_NOTEBOOK = "notebook"
+"""KubeSpawner's name of the container that is the server; others help it."""
+_PASSING = (
+    "deadline exceeded",
+    "timeout",
+    "timed out",
+    "toomanyrequests",
+    "too many requests",
+    "connection re",
+    "temporary failure",
+    "unavailable",
+    "unexpected eof",
+    "server misbehaving",
+    "is reserved for",
+)
+"""What the message of a trouble has in it that is often over by the next attempt."""
 
 
 @dataclass(frozen=True)
@@ -67,27 +87,31 @@ def start_fault(pod: Pod | None, events: Iterable[Event], asked: Asked) -> Fault
 
     Args:
         pod: as it is now; None if there is none yet.
-        events: of this pod, oldest first.
+        events: oldest first; those of other pods, such as an earlier one of that name, are passed over.
         asked: what was asked for.
     """
     if pod is None:
         return None
-    if pod["metadata"].get("deletionTimestamp") is not None:
+    metadata, status = pod["metadata"], pod.get("status") or {}
+    if metadata.get("deletionTimestamp") is not None or _is_taken_away(status):
         return _gone()
-    status = pod.get("status", {})
-    for container in _containers(status):
-        if fault := _container_fault(container, asked):
-            return fault
-    if status.get("phase") in {"Failed", "Succeeded"}:
-        return end_fault(pod, asked) or _crashed(asked, None)
-    reasons = [event.get("reason") for event in events]
+    own = [event for event in events if _is_about(event, metadata.get("uid"))]
+    reasons = [str(event.get("reason")) for event in own]
+    ended = status.get("phase") in {"Failed", "Succeeded"}
+    if ended and str(status.get("reason") or "").startswith(_NO_ROOM_AFTER_ALL):
+        return _no_room(asked, settled=True)
+    faults = [f for c in _containers(status) if (f := _container_fault(c, own, asked)) is not None]
+    if ended:
+        return replace(faults[0], settled=True) if faults else _crashed(asked, None)
+    if faults:
+        return next((fault for fault in faults if fault.settled), faults[0])
     unscheduled = _condition(status, "PodScheduled", "False")
     if unscheduled is not None and unscheduled.get("reason") == "Unschedulable":
-        message = unscheduled.get("message") or ""
-        if "persistentvolumeclaim" in message.lower() or _NO_VOLUME & set(reasons):
+        message = str(unscheduled.get("message") or "").lower()
+        if "persistentvolumeclaim" in message or _NO_VOLUME & set(reasons):
             return _no_volume()
-        return _no_room(asked, reasons)
-    if _NO_VOLUME & set(reasons) and not _containers(status, started=True):
+        return _not_scheduled(asked, reasons)
+    if _NO_VOLUME & set(reasons) and not any(c.get("containerID") for c in _containers(status)):
         return _no_volume()
     return None
 
@@ -99,16 +123,12 @@ def end_fault(pod: Pod | None, asked: Asked) -> Fault | None:
         pod: as it was last seen; None if it is gone without a trace.
         asked: what the server had.
     """
-    if pod is None:
-        return None
-    status = pod.get("status", {})
-    if status.get("reason") == "Evicted" or _condition(status, "DisruptionTarget", "True"):
+    status = (pod or {}).get("status") or {}
+    if _is_taken_away(status):
         return _gone()
-    for container in _containers(status):
-        for state in (container.get("state") or {}, container.get("lastState") or {}):
-            ended = state.get("terminated")
-            if ended and ended.get("reason") == "OOMKilled":
-                return _out_of_memory(asked)
+    for container in status.get("containerStatuses") or ():
+        if container.get("name") == _NOTEBOOK and "OOMKilled" in map(_reason, _ends(container)):
+            return _out_of_memory(asked)
     return None
 
 
@@ -122,22 +142,24 @@ def api_fault(status: int | None, body: str | None, asked: Asked) -> Fault:
     """
     message = _message(body)
     if status == 403 and "exceeded quota" in message:
-        return Fault(
-            "quota-reached",
-            f"The hub has reached its quota: there is no room for {asked.share} at the moment. Choose a "
-            "smaller size, or try again when others have stopped their servers.",
-        )
+        return _quota_reached(asked, message)
     if status == 403 and "PodSecurity" in message:
         return Fault(
             "pod-refused",
             f"Servers with size {asked.size} and environment {asked.image} ask for rights that this hub does "
             "not give. Choose another, and tell the hub's admin.",
         )
-    if status is None or status >= 500 or status == 429:
+    if status is None or status >= 500 or status in {408, 429}:
         return Fault(
             "api-away",
             "The hub cannot start servers at the moment: the machines that run them do not answer. "
             "What runs goes on; try again in a minute.",
+        )
+    if status in {401, 404} or (status == 403 and (not message or "is forbidden: User" in message)):
+        return Fault(
+            "hub-refused",
+            "The hub cannot start servers, because it was not given what it needs for that. Tell the hub's "
+            "admin.",
         )
     return Fault(
         "pod-refused",
@@ -155,40 +177,43 @@ def silent_fault(asked: Asked, seconds: float) -> Fault:
     )
 
 
-def _container_fault(container: Mapping[str, Any], asked: Asked) -> Fault | None:
+def _container_fault(container: Mapping[str, Any], events: Iterable[Event], asked: Asked) -> Fault | None:
     waiting = (container.get("state") or {}).get("waiting") or {}
-    reason = waiting.get("reason")
+    reason, message = _reason(waiting), str(waiting.get("message") or "")
     if reason in _NO_IMAGE:
+        said = [message, *(str(e.get("message")) for e in events if e.get("reason") == "Failed")]
         return Fault(
             "image-missing",
             f"The environment {asked.image} could not be fetched: its image is not there, or the hub may not "
             "read it. Choose another environment, and tell the hub's admin.",
-            settled=reason in _NO_IMAGE_FOR_GOOD,
+            settled=reason in _NO_IMAGE_FOR_GOOD and not any(map(_is_passing, said)),
         )
     if reason in _NO_CONTAINER:
-        return Fault(
-            "environment-broken",
-            f"The environment {asked.image} cannot be started on this hub: "
-            f"{_why_no_container(waiting.get('message') or '')}. Choose another environment, and tell the "
-            "hub's admin.",
-        )
-    ended = next(
-        (
-            state["terminated"]
-            for state in (container.get("state") or {}, container.get("lastState") or {})
-            if state.get("terminated")
-        ),
-        None,
-    )
-    if ended is None:
-        return None
-    if ended.get("reason") == "OOMKilled":
+        return _broken(asked, message, settled=not _is_passing(message))
+    ends = _ends(container)
+    if not ends or (container.get("state", {}).get("terminated") and ends[0].get("exitCode") == 0):
+        return None  # what prepares a server ends before it starts
+    last = ends[0]
+    if _reason(last) == "OOMKilled" and container.get("name") == _NOTEBOOK:
         return _out_of_memory(asked)
     settled = container.get("restartCount", 0) >= _CRASHES_FOR_GOOD or reason == "CrashLoopBackOff"
-    return _crashed(asked, ended.get("exitCode"), settled=settled)
+    if _reason(last) in _NEVER_RAN:
+        return _broken(asked, str(last.get("message") or ""), settled=settled)
+    return _crashed(asked, last.get("exitCode"), settled=settled)
+
+
+def _broken(asked: Asked, message: str, *, settled: bool) -> Fault:
+    return Fault(
+        "environment-broken",
+        f"The environment {asked.image} cannot be started on this hub: {_why_no_container(message)}. "
+        "Choose another environment, and tell the hub's admin.",
+        settled,
+    )
 
 
 def _why_no_container(message: str) -> str:
+    if "non-numeric user" in message:
+        return "it does not say by a number which user it runs as"
     if "runAsNonRoot" in message or "run as root" in message:
         return "it wants to run as root"
     if "executable file not found" in message or "no such file" in message:
@@ -218,39 +243,80 @@ def _out_of_memory(asked: Asked) -> Fault:
 def _gone() -> Fault:
     return Fault(
         "machine-gone",
-        "The machine that your server was on went away, and your server with it. Your files are kept; "
-        "start it again.",
+        "The machine that your server was on went away or had no room left, and your server ended. Your "
+        "files are kept; start it again.",
     )
 
 
 def _no_volume() -> Fault:
     return Fault(
         "home-unavailable",
-        "Your home folder could not be attached to your server. Try again in a few minutes; if it stays so, "
-        "ask the hub's admin.",
+        "Your home folder, or a folder that you share, could not be attached to your server. Try again in a "
+        "few minutes; if it stays so, ask the hub's admin.",
         settled=False,
     )
 
 
-def _no_room(asked: Asked, reasons: list[Any]) -> Fault:
-    if "TriggeredScaleUp" in reasons:
+def _not_scheduled(asked: Asked, reasons: list[str]) -> Fault:
+    """Return the fault of a pod without a machine: what an autoscaler said last is what holds."""
+    said = next((r for r in reversed(reasons) if r in _MACHINE_COMES | _MACHINE_DOES_NOT_COME), None)
+    if said in _MACHINE_COMES:
         return Fault(
-            "no-room",
+            "machine-late",
             f"A new machine with room for {asked.share} did not come in time. Try again, or choose a smaller "
             "size.",
             settled=False,
         )
+    return _no_room(asked, settled=said in _MACHINE_DOES_NOT_COME)
+
+
+def _no_room(asked: Asked, *, settled: bool) -> Fault:
     return Fault(
         "no-room",
         f"There is no machine with room for {asked.share} at the moment. Choose a smaller size, or try again "
         "when others have stopped their servers.",
-        settled="NotTriggerScaleUp" in reasons,
+        settled,
     )
 
 
-def _containers(status: Mapping[str, Any], *, started: bool = False) -> list[Mapping[str, Any]]:
-    found = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
-    return [c for c in found if c.get("containerID")] if started else found
+def _quota_reached(asked: Asked, message: str) -> Fault:
+    if "requests.storage" in message or "persistentvolumeclaims" in message:
+        return Fault(
+            "quota-reached",
+            "The hub has reached its quota: there is no room for your home folder. Tell the hub's admin.",
+        )
+    return Fault(
+        "quota-reached",
+        f"The hub has reached its quota: there is no room for {asked.share} at the moment. Choose a "
+        "smaller size, or try again when others have stopped their servers.",
+    )
+
+
+def _containers(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+
+
+def _ends(container: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return how a container ended, the latest end first."""
+    states = (container.get("state") or {}, container.get("lastState") or {})
+    return [state["terminated"] for state in states if state.get("terminated")]
+
+
+def _reason(state: Mapping[str, Any]) -> str | None:
+    found: str | None = state.get("reason")
+    return found
+
+
+def _is_about(event: Event, uid: object) -> bool:
+    return bool((event.get("involvedObject") or {}).get("uid", uid) == uid)
+
+
+def _is_passing(message: str) -> bool:
+    return any(sign in message.lower() for sign in _PASSING)
+
+
+def _is_taken_away(status: Mapping[str, Any]) -> bool:
+    return status.get("reason") == "Evicted" or _condition(status, "DisruptionTarget", "True") is not None
 
 
 def _condition(status: Mapping[str, Any], kind: str, value: str) -> Mapping[str, Any] | None:

@@ -10,21 +10,27 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import aiohttp
-from kubernetes_asyncio.client import ApiClient, V1PodSecurityContext, V1SecurityContext
 from kubernetes_asyncio.client.rest import ApiException
 from kubespawner import KubeSpawner
-from kubespawner.utils import get_k8s_model
 from tornado import web
-from traitlets import Bool, Float
+from traitlets import Bool, Float, default
 
-from scalablehub.decisions import Decision, Selection
-from scalablehub.pods import choice_labels, node_selector, restrict, tolerations, weaknesses
+from scalablehub.decisions import Decision, Selection, remembered
+from scalablehub.pods import (
+    choice_labels,
+    node_selector,
+    restrict,
+    tolerations,
+    user_labels,
+    weaknesses,
+)
 from scalablehub.spawner.choosing import ChoosingSpawner
 from scalablehub.spawner.faults import Asked, Fault, api_fault, end_fault, silent_fault, start_fault
-from scalablehub.spawner.overriding import merged
+from scalablehub.spawner.overriding import added, is_of_things, merged
 from scalablehub.spawner.progress import in_words
 
 _LOOK_SECONDS = 0.2
+_TRY_LATER = frozenset({"api-away", "machine-late", "no-room", "quota-reached"})
 
 
 class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
@@ -55,6 +61,8 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
     _ends: ClassVar[dict[tuple[str, str], str]] = {}
     """Why servers ended that nobody stopped, by user and server; lost with the hub's process."""
 
+    # Whether this start has asked for its pod, and the id of a pod of that name which was there before.
+    _pod_is_asked_for = False
     _earlier_pod: str | None = None
 
     # Options of KubeSpawner that are set here.
@@ -63,6 +71,10 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
     extra_labels: Any
     volumes: Any
     volume_mounts: Any
+
+    @default("slow_spawn_message")
+    def _default_slow_spawn_message(self) -> str:
+        return "Your server takes longer than most, {seconds} seconds so far. You need not do anything."
 
     async def load_user_options(self) -> None:
         """Set what the user's options select: resources, image, landing page, place, labels and folders.
@@ -85,9 +97,13 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
         self.default_url = selection.interface.url
         self.node_selector = {**self.node_selector, **node_selector(pool)}
         self.tolerations = [*self._sorted_dict_values(self.tolerations), *tolerations(pool)]
-        self.extra_labels = {**self.extra_labels, **self._choice_labels(selection)}
+        self.extra_labels = {
+            **self.extra_labels,
+            **self._choice_labels(selection),
+            **user_labels(self.user.name, self.name),
+        }
         self.automount_service_account_token = False
-        self._share_directories(self.decision())
+        self._share_directories(self.decision_of_start())
 
     async def get_pod_manifest(self) -> Any:
         """Return the pod, without any right that it does not ask for.
@@ -96,40 +112,39 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
             tornado.web.HTTPError: the admin's own configuration breaks the restricted standard.
         """
         pod = await super().get_pod_manifest()
-        if not self.restricted:
-            return pod
-        async with ApiClient() as client:
-            manifest = restrict(client.sanitize_for_serialization(pod))
-        if found := list(weaknesses(manifest)):
-            self.log.error("Pod %s breaks the restricted standard: %s", self.pod_name, "; ".join(found))
-            raise _refusal(api_fault(403, "PodSecurity", self._asked()))
-        _withhold(pod, manifest)
+        self._restrict(pod)
         return pod
 
     async def poll(self) -> int | None:
         """Return None while the server runs, else its exit code; what is not known counts as running."""
         try:
             await self._start_watching_pods()
+            if fault := end_fault(self._pod(), self._asked()):
+                self._ends[self.user.name, self.name] = fault.sentence
+            code: int | None = await super().poll()
         except Exception as error:  # whatever hides the pods, they are not gone
-            self.log.warning("Pods cannot be seen (%s); %s counts as running", error, self._log_name)
+            self.log.warning("Pods cannot be seen (%r); %s counts as running", error, self._log_name)
             return None
-        if self.selection is not None and (fault := end_fault(self._pod(), self._asked())):
-            self._ends[self.user.name, self.name] = fault.sentence
-        code: int | None = await super().poll()
         return code
+
+    async def stop(self, now: bool = False) -> None:
+        """Stop the server; that its pod goes is not a fault of a start."""
+        self._pod_is_asked_for = False
+        await super().stop(now)
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """Yield what happens while the server starts, in words."""
         last = None
-        async for step in super().progress():
-            if (event := step.get("raw_event")) is None:
-                yield step
-                continue
-            words = in_words(event)
-            if words is None or words == last:
-                continue
-            last = words
-            yield {"progress": step["progress"], "raw_event": event, "message": words}
+        async with contextlib.aclosing(super().progress()) as steps:
+            async for step in steps:
+                if (event := step.get("raw_event")) is None:
+                    yield step
+                    continue
+                words = None if self._is_about_earlier_pod(event) else in_words(event)
+                if words is None or words == last:
+                    continue
+                last = words
+                yield {"progress": step["progress"], "raw_event": event, "message": words}
 
     def notes(self) -> list[str]:
         """Return why the last server ended, if nobody stopped it."""
@@ -140,7 +155,7 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
         """Start the pod; give up with a sentence as soon as waiting would not help."""
         self._ends.pop((self.user.name, self.name), None)
         self.selection = None
-        self._earlier_pod = _uid(self._pod())
+        self._pod_is_asked_for, self._earlier_pod = False, None
         starting = asyncio.ensure_future(self._start_and_answer())
         watching = asyncio.ensure_future(self._wait_for_fault())
         try:
@@ -155,28 +170,43 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
             self.log.warning("The API server does not answer for %s: %r", self.pod_name, error)
             raise _refusal(api_fault(None, None, self._asked())) from None
         finally:
-            for task in (starting, watching):
-                task.cancel()
-                with contextlib.suppress(BaseException):
-                    await task
+            starting.cancel()
+            watching.cancel()
+            await asyncio.gather(starting, watching, return_exceptions=True)
 
     async def _start_and_answer(self) -> str:
         """Return the server's address once something listens there."""
         url: str = await super()._start()
         address = urlsplit(url)
+        port = address.port or {"https": 443}.get(address.scheme, 80)
         while True:
             with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection(address.hostname, address.port)
+                _, writer = await asyncio.open_connection(address.hostname, port)
                 writer.close()
                 return url
             await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _make_create_pod_request(self, pod: Any, request_timeout: float) -> bool:
+        """Ask for the pod, and remember the one of its name that may have to go first.
+
+        An admin's ``modify_pod_hook`` comes before this, and gives no rights either.
+        """
+        self._restrict(pod)
+        self._earlier_pod = _uid(self._pod())
+        self._pod_is_asked_for = True
+        created: bool = await super()._make_create_pod_request(pod, request_timeout)
+        return created
+
+    def is_pod_running(self, pod: Mapping[str, Any] | None) -> bool:
+        """Return whether a pod serves its user; one that was there before the start does not."""
+        return not self._is_earlier(pod) and bool(super().is_pod_running(pod))
 
     async def _wait_for_fault(self) -> Fault:
         """Return the first fault that waiting does not heal, or the last one seen when patience ends."""
         begun = time.monotonic()
         patience = self.start_timeout - min(5, self.start_timeout / 4)
         while True:
-            fault = self._fault() if self.selection is not None else None
+            fault = self._fault()
             waited = time.monotonic() - begun
             if fault is not None and (
                 fault.settled
@@ -191,10 +221,22 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
         return fault
 
     def _fault(self) -> Fault | None:
+        """Return what keeps the pod of this start; a state that cannot be read is no fault."""
         pod = self._pod()
-        if pod is None or _uid(pod) == self._earlier_pod:
+        if not self._pod_is_asked_for or pod is None or self._is_earlier(pod):
             return None
-        return start_fault(pod, self.events, self._asked())
+        try:
+            return start_fault(pod, self.events, self._asked())
+        except Exception:
+            self.log.exception("The state of %s cannot be read", self.pod_name)
+            return None
+
+    def _is_earlier(self, pod: Mapping[str, Any] | None) -> bool:
+        return self._earlier_pod is not None and _uid(pod) == self._earlier_pod
+
+    def _is_about_earlier_pod(self, event: Mapping[str, Any]) -> bool:
+        uid = event.get("involvedObject", {}).get("uid")
+        return self._earlier_pod is not None and uid == self._earlier_pod
 
     def _pod(self) -> Mapping[str, Any] | None:
         """Return the server's pod as the hub sees it."""
@@ -211,19 +253,34 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
         KubeSpawner leaves a view dead after a minute of errors, and the hub blind until it restarts.
         """
         view = self.__class__.reflectors.get(self._get_reflector_key(kind))
-        task = getattr(view, "watch_task", None)
-        failed = view is not None and view.first_load_future.done() and view.first_load_future.exception()
-        replace = replace or bool(failed) or (task is not None and task.done())
-        return await super()._start_reflector(kind, reflector_class, replace=replace, **kwargs)
+        replace = replace or (view is not None and _is_blind(view))
+        # A start that is given up while a view loads must not leave it half loaded: all would wait for it.
+        return await asyncio.shield(
+            super()._start_reflector(kind, reflector_class, replace=replace, **kwargs)
+        )
 
     def _asked(self) -> Asked:
-        selection = self.selection or self.select()
+        """Return what was selected; after the hub's own restart, what the user's options stand for now."""
+        selection = self.selection or remembered(self.decision(), self.user_options)[0]
+        if selection is None:
+            return Asked(
+                size="?", cores=self.cpu_guarantee or 0, memory=self.mem_limit or 0, image=self.image
+            )
         return Asked(
             size=selection.size.display_name,
             cores=selection.size.cores,
             memory=selection.size.memory,
             image=selection.image.display_name,
         )
+
+    def _restrict(self, pod: Any) -> None:
+        if not self.restricted:
+            return
+        manifest = restrict(self.api.api_client.sanitize_for_serialization(pod))
+        if found := list(weaknesses(manifest)):
+            self.log.error("Pod %s breaks the restricted standard: %s", self.pod_name, "; ".join(found))
+            raise _refusal(api_fault(403, "PodSecurity", self._asked()))
+        _withhold(pod, manifest["spec"])
 
     def _choice_labels(self, selection: Selection) -> dict[str, str]:
         return choice_labels(
@@ -236,18 +293,35 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
 
     def _override(self, override: Mapping[str, Any]) -> None:
         for name, value in override.items():
-            setattr(self, name, merged(getattr(self, name), value))
+            over = added if is_of_things(self.traits()[name]) else merged
+            setattr(self, name, over(getattr(self, name), value))
 
     def _share_directories(self, decision: Decision) -> None:
+        """Mount what is shared with the user; a claim has one volume of the pod, the home's where it is that.
+
+        A node mounts a claim once for a pod, and waits for ever where two of its volumes have the same one.
+        """
+        shared = [directory for directory in decision.directories if directory.is_open]
         volumes = list(self._sorted_dict_values(self.volumes))
+        names = {
+            self._expand_user_properties(claim["claimName"]): volume["name"]
+            for volume in volumes
+            if isinstance(volume, Mapping)
+            and (claim := volume.get("persistentVolumeClaim"))
+            and not claim.get("readOnly")
+        }
         mounts = list(self._sorted_dict_values(self.volume_mounts))
-        for directory in decision.directories:
-            if not directory.is_open:
-                continue
-            name = f"directory-{directory.name}"
-            claim = {"claimName": directory.claim, "readOnly": not directory.writable}
-            volumes.append({"name": name, "persistentVolumeClaim": claim})
-            mount = {"name": name, "mountPath": directory.mount, "readOnly": not directory.writable}
+        for directory in shared:
+            if directory.claim not in names:
+                names[directory.claim] = f"directory-{directory.name}"
+                writable = any(other.writable for other in shared if other.claim == directory.claim)
+                claim = {"claimName": directory.claim, "readOnly": not writable}
+                volumes.append({"name": names[directory.claim], "persistentVolumeClaim": claim})
+            mount = {
+                "name": names[directory.claim],
+                "mountPath": directory.mount,
+                "readOnly": not directory.writable,
+            }
             mounts.append(mount | ({"subPath": directory.folder} if directory.folder else {}))
         self.volumes, self.volume_mounts = volumes, mounts
 
@@ -260,25 +334,33 @@ def _uid(pod: Mapping[str, Any] | None) -> str | None:
     return pod["metadata"]["uid"] if pod is not None else None
 
 
-def _withhold(pod: Any, restricted: Mapping[str, Any]) -> None:
-    """Give the pod the security contexts of its manifest; what an admin added may be plain dicts."""
-    spec = restricted["spec"]
-    pod.spec.security_context = get_k8s_model(V1PodSecurityContext, spec["securityContext"])
+def _is_blind(view: Any) -> bool:
+    """Return whether a view of pods or events has given up, or never came to see anything."""
+    first = view.first_load_future
+    failed = first.done() and (first.cancelled() or first.exception() is not None)
+    return failed or (view.watch_task is not None and view.watch_task.done())
+
+
+def _withhold(pod: Any, spec: Mapping[str, Any]) -> None:
+    """Give the pod the security contexts of its manifest.
+
+    They are plain dicts, as KubeSpawner's own are, so that Kubernetes' newest fields pass; so may be the
+    containers that an admin added.
+    """
+    pod.spec.security_context = spec["securityContext"]
     for containers, manifests in (
-        (pod.spec.init_containers or (), spec.get("initContainers", ())),
+        (pod.spec.init_containers or (), spec.get("initContainers") or ()),
         (pod.spec.containers, spec["containers"]),
     ):
         for container, manifest in zip(containers, manifests, strict=True):
             if isinstance(container, dict):
                 container["securityContext"] = manifest["securityContext"]
             else:
-                container.security_context = get_k8s_model(V1SecurityContext, manifest["securityContext"])
+                container.security_context = manifest["securityContext"]
 
 
 def _refusal(fault: Fault) -> web.HTTPError:
     """Return the error that JupyterHub shows in the fault's words, on its page and over REST."""
-    error = web.HTTPError(
-        503 if fault.code in {"api-away", "no-room", "quota-reached"} else 500, fault.sentence
-    )
+    error = web.HTTPError(503 if fault.code in _TRY_LATER else 500, fault.sentence)
     error.jupyterhub_message = fault.sentence  # type: ignore[attr-defined]
     return error

@@ -45,13 +45,13 @@ class ScalableLocalSpawner(ChoosingSpawner, LocalProcessSpawner):  # type: ignor
     @property
     def slug(self) -> str:
         """The user's and the server's name as one path component; no user's slug has a ':' in it."""
-        user = self.decision().user.slug
+        user = self.asker().slug
         return f"{user}:{quote(self.name, safe='')}" if self.name else user
 
     @property
     def home(self) -> Path:
         """The user's home folder."""
-        return Path(self.homes) / self.decision().user.slug
+        return Path(self.homes) / self.asker().slug
 
     async def start(self) -> Any:
         """Start the server that the user's options select.

@@ -8,7 +8,8 @@ from typing import Any
 _WORDS = {
     "Scheduled": "A machine with room for your server was found.",
     "TriggeredScaleUp": "A new machine is being started for your server; that takes a few minutes.",
-    "SuccessfulAttachVolume": "Your home folder is attached.",
+    "Nominated": "A machine for your server is getting ready; that can take a few minutes.",
+    "SuccessfulAttachVolume": "Your folders are attached.",
     "Pulling": "Your environment is being fetched; on a machine that is new to it that takes a few minutes.",
     "Pulled": "Your environment is there.",
     "Created": "Your server is prepared.",
@@ -16,8 +17,8 @@ _WORDS = {
     "FailedScheduling": "Waiting for a machine with room for your server.",
     "BackOff": "Your server did not start; the hub tries again.",
     "Failed": "Your server did not start; the hub tries again.",
-    "FailedMount": "Waiting for your home folder.",
-    "FailedAttachVolume": "Waiting for your home folder.",
+    "FailedMount": "Waiting for your folders.",
+    "FailedAttachVolume": "Waiting for your folders.",
     "Evicted": "The machine that your server was on had no room left.",
     "Killing": "Your server is being ended.",
 }
