@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from traitlets.config import Config
 
+from scalablehub.dask.tls import scheduler_options, worker_options
 from scalablehub.local.configuring import configure_gateway, configure_hub
 from scalablehub.local.plan import Plan
 from tests.descriptions import written
@@ -196,5 +197,6 @@ def test_gateway_has_the_most_clusters_of_the_description(tmp_path: Path) -> Non
 def test_cluster_runs_in_the_environment_that_was_chosen(tmp_path: Path) -> None:
     options = gateway_of(planned(tmp_path)).Backend.cluster_options(ALICE)
     made = options.get_configuration(options.parse_options({"image": "geo"}), ALICE)
-    assert made["scheduler_cmd"] == ["/opt/geo/bin/python", "-m", "dask", "scheduler"]
-    assert made["worker_cmd"] == ["/opt/geo/bin/python", "-m", "dask", "worker"]
+    dask = ["/opt/geo/bin/python", "-m", "dask"]
+    assert made["scheduler_cmd"] == [*dask, "scheduler", *scheduler_options()]
+    assert made["worker_cmd"] == [*dask, "worker", *worker_options()]
