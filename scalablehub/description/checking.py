@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 
 from scalablehub.description.models import Description, NodePool, Size
@@ -28,16 +28,10 @@ def check_references(description: Description) -> Iterator[tuple[str, str]]:
         for worker in description.dask.workers or ():
             if worker not in description.sizes:
                 yield "dask.workers", _absent(worker, "sizes", description.sizes)
-    variables: dict[str, str] = {}
-    for name, bucket in description.buckets.items():
-        if bucket.variable is None:
-            continue
-        if bucket.variable in variables:
-            yield (
-                f"buckets.{name}.variable",
-                f"'{bucket.variable}' is that of bucket '{variables[bucket.variable]}'; choose another",
-            )
-        variables[bucket.variable] = name
+    variables = {name: bucket.variable for name, bucket in description.buckets.items()}
+    yield from _clashes("buckets", "variable", "bucket", variables)
+    mounts = {name: directory.mount for name, directory in description.directories.items()}
+    yield from _clashes("directories", "mount", "directory", mounts)
 
 
 def check_complete(description: Description) -> Iterator[tuple[str, str]]:
@@ -83,6 +77,18 @@ def _misfit(name: str, size: Size, pool: NodePool) -> Iterator[tuple[str, str]]:
             f"sizes.{name}.memory",
             f"{format_bytes(size.memory)} can never be scheduled: {room}; ask for at most that",
         )
+
+
+def _clashes(
+    section: str, key: str, kind: str, values: Mapping[str, str | None]
+) -> Iterator[tuple[str, str]]:
+    first: dict[str, str] = {}
+    for name, value in values.items():
+        if value is None:
+            continue
+        if value in first:
+            yield f"{section}.{name}.{key}", f"'{value}' is that of {kind} '{first[value]}'; choose another"
+        first[value] = name
 
 
 def _absent(name: str, section: str, known: Iterable[str]) -> str:

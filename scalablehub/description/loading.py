@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from scalablehub.description.checking import check_references
-from scalablehub.description.models import Description
+from scalablehub.description.models import PATTERNS, Description
 from scalablehub.errors import PublicError, shown
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -76,10 +76,16 @@ def _problem(model: type[BaseModel], place: str, error: dict[str, Any]) -> Probl
             return Problem(where, "is missing")
         case "value_error":
             return Problem(where, str(error["ctx"]["error"]))
+        case "string_pattern_mismatch" if (words := PATTERNS.get(error["ctx"]["pattern"])) is not None:
+            return Problem(where, words if "[key]" in error["loc"] else f"{shown(error['input'])} {words}")
         case "string_pattern_mismatch" if "[key]" in error["loc"]:
             return Problem(where, "is not a name; use small letters, digits and '-', at most 50")
         case "model_type" | "dict_type":
             return Problem(where, f"{shown(error['input'])} is not a section; write keys and values below it")
+        case "tuple_type":
+            return Problem(where, f"{shown(error['input'])} is not a list; write '- ' before each item")
+        case "string_type" if isinstance(error["input"], int | float):
+            return Problem(where, f"{shown(error['input'])} is not text; write it in quotes")
         case "literal_error":
             return Problem(where, f"{shown(error['input'])} is unknown; write {error['ctx']['expected']}")
         case _:
@@ -98,6 +104,9 @@ def _keys_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
     node: Any = schema
     for part in location:
         node = _follow(schema, node)
+        if "items" in node:
+            node = node["items"]
+            continue
         # A section of named entries may have one pattern for the names; 'false' allows no other key.
         (entry,) = node.get("patternProperties", {"": node.get("additionalProperties") or {}}).values()
         node = node.get("properties", {}).get(part, entry)

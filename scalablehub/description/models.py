@@ -61,8 +61,9 @@ class Reserved(Section):
     memory: Bytes = Field(0, description="Memory kept for the system, such as '1G'.")
 
 
+_OPTION = r"^[a-z][a-z0-9_]*$"
 Override = Annotated[
-    dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")], JsonValue],
+    dict[Annotated[str, StringConstraints(pattern=_OPTION)], JsonValue],
     Field(
         description="Options of KubeSpawner for what the description has no word for, such as "
         "{extra_resource_limits: {nvidia.com/gpu: 1}}. They come before everything that is decided, and "
@@ -71,10 +72,24 @@ Override = Annotated[
 ]
 
 _LABEL_NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
-LabelKey = Annotated[
-    str, StringConstraints(pattern=rf"^([a-z0-9]([a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_LABEL_NAME}$")
-]
-LabelValue = Annotated[str, StringConstraints(pattern=rf"^({_LABEL_NAME})?$")]
+_LABEL_KEY = rf"^([a-z0-9]([a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_LABEL_NAME}$"
+_LABEL_VALUE = rf"^({_LABEL_NAME})?$"
+LabelKey = Annotated[str, StringConstraints(pattern=_LABEL_KEY)]
+LabelValue = Annotated[str, StringConstraints(pattern=_LABEL_VALUE)]
+_CLAIM = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
+_MOUNT = r"^(/[A-Za-z0-9._-]*[A-Za-z0-9_-])+$"
+_FOLDER = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$"
+
+PATTERNS = {
+    _OPTION: "is not an option of KubeSpawner; they are written such as extra_resource_limits",
+    _LABEL_KEY: "is not the key of a label; write it such as 'cost-center' or 'example.org/pool'",
+    _LABEL_VALUE: "is not the value of a label; use at most 63 letters, digits, '-', '_' and '.', with a "
+    "letter or a digit at both ends",
+    _CLAIM: "is not the name of a claim; use small letters, digits, '-' and '.'",
+    _MOUNT: "is not a path on a server; write it such as '/home/jovyan/shared'",
+    _FOLDER: "is not a folder of a volume; write it such as 'shared/data', without '/' at either end",
+}
+"""What is wrong with text that has not the form it should."""
 
 
 class Toleration(Section):
@@ -214,18 +229,15 @@ class Bucket(Entry):
 class Directory(Entry):
     """A folder that people share, on servers in Kubernetes: a volume claim that is there already."""
 
-    claim: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")] = Field(
+    claim: Annotated[str, StringConstraints(pattern=_CLAIM)] = Field(
         description="Name of the persistent volume claim, in the namespace of the servers."
     )
-    mount: Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._-]*[A-Za-z0-9_-])+$")] = Field(
+    mount: Annotated[str, StringConstraints(pattern=_MOUNT)] = Field(
         description="Where it is on a server, such as '/home/jovyan/shared'."
     )
-    folder: (
-        Annotated[
-            str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$")
-        ]
-        | None
-    ) = Field(None, description="The part of the volume that is shared. Default: all of it.")
+    folder: Annotated[str, StringConstraints(pattern=_FOLDER)] | None = Field(
+        None, description="The part of the volume that is shared. Default: all of it."
+    )
     access: Literal["read", "write"] = Field("read", description="'write' includes reading.")
 
 

@@ -111,6 +111,49 @@ def test_a_bucket_is_hidden_from_those_who_may_not_have_it() -> None:
     assert states(decision().buckets) == {"scratch": "open", "vault": "hidden"}
 
 
+SHARED = {
+    "all": {"order": 2, "claim": "shared", "mount": "/shared", "folder": "public"},
+    "lab": {
+        "order": 1,
+        "claim": "lab",
+        "mount": "/lab",
+        "access": "write",
+        "allowed_groups": ["staff"],
+        "locked": "Ask the lab.",
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ((), {"lab": "locked", "all": "open"}),
+        (("research",), {"lab": "locked", "all": "open"}),
+        (("staff",), {"lab": "open", "all": "open"}),
+    ],
+    ids=["nobody", "another group", "members"],
+)
+def test_a_directory_is_open_to_members_only(groups: tuple[str, ...], expected: dict[str, str]) -> None:
+    user = User("alice", frozenset(groups))
+    assert states(decide(described(directories=SHARED), user).directories) == expected
+
+
+def test_a_directory_says_what_of_which_claim_is_where() -> None:
+    lab, shared = decide(described(directories=SHARED), User("alice")).directories
+    assert (lab.claim, lab.folder, lab.mount, lab.writable) == ("lab", None, "/lab", True)
+    assert (shared.claim, shared.folder, shared.mount, shared.writable) == (
+        "shared",
+        "public",
+        "/shared",
+        False,
+    )
+    assert (lab.why, lab.place) == ("Ask the lab.", "ScalableHub.directories.lab.allowed_groups")
+
+
+def test_a_hub_without_directories_shares_none() -> None:
+    assert decision().directories == ()
+
+
 @given(names, names)
 def test_distinct_users_have_distinct_slugs(one: str, other: str) -> None:
     assume(one != other)

@@ -50,6 +50,13 @@ def test_two_buckets_with_one_variable_are_refused() -> None:
     ]
 
 
+def test_two_directories_at_one_path_are_refused() -> None:
+    directory = {"claim": "a", "mount": "/shared"}
+    assert problems(written(directories={"one": directory, "two": directory | {"claim": "b"}})) == [
+        "ScalableHub.directories.two.mount: '/shared' is that of directory 'one'; choose another"
+    ]
+
+
 @pytest.mark.parametrize(
     ("measure", "problem"),
     [

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from scalablehub.description import DescriptionError, canonical_json, load_description
+from scalablehub.description import DescriptionError, canonical_json, load_description, resolve
 from scalablehub.description.models import Description
 from scalablehub.local.settings import LocalHub
 from tests.descriptions import anything, described, written
@@ -51,6 +51,8 @@ def test_an_empty_description_is_accepted() -> None:
         ("interfaces.lab.ulr", "did you mean 'url'?"),
         ("buckets.scratch.per_users", "did you mean 'per_user'?"),
         ("dask.max_worker", "did you mean 'max_workers'?"),
+        ("nodes.gpu.selectors", "did you mean 'selector'?"),
+        ("nodes.gpu.kubespawner_overrides", "did you mean 'kubespawner_override'?"),
         (
             "qqq",
             "known here: enabled, nodes, sizes, images, interfaces, buckets, directories, labels, dask",
@@ -177,6 +179,110 @@ def test_a_name_that_kubernetes_and_paths_cannot_hold_is_refused(name: str) -> N
 @pytest.mark.parametrize("name", ["a", "0", "high-mem", "a" * 50])
 def test_a_name_of_small_letters_digits_and_hyphens_is_accepted(name: str) -> None:
     assert name in described(nodes=written()["nodes"] | {name: {"cores": 1, "memory": "1G"}}).nodes
+
+
+NOT_AN_OPTION = "is not an option of KubeSpawner; they are written such as extra_resource_limits"
+NOT_A_KEY = "is not the key of a label; write it such as 'cost-center' or 'example.org/pool'"
+NOT_A_VALUE = (
+    "is not the value of a label; use at most 63 letters, digits, '-', '_' and '.', with a letter or a digit "
+    "at both ends"
+)
+NOT_A_MOUNT = "is not a path on a server; write it such as '/home/jovyan/shared'"
+NOT_A_FOLDER = "is not a folder of a volume; write it such as 'shared/data', without '/' at either end"
+
+
+def for_pods() -> dict[str, Any]:
+    """Return a description with what only hubs in Kubernetes use."""
+    directory = {"claim": "shared", "mount": "/home/jovyan/shared", "folder": "a/b", "access": "write"}
+    toleration = {"key": "example.org/gpu", "operator": "Exists", "effect": "NoSchedule"}
+    override = {"extra_resource_limits": {"nvidia.com/gpu": 1}}
+    raw = written(directories={"shared": directory}, labels={"cost-center": "geophysics"})
+    raw["nodes"]["gpu"] |= {
+        "selector": {"cloud.example/pool": "gpu", "empty": ""},
+        "tolerations": [toleration, {"key": "x", "value": "y"}],
+        "kubespawner_override": override,
+    }
+    raw["images"]["base"]["kubespawner_override"] = override
+    raw["interfaces"]["lab"]["kubespawner_override"] = override
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "problem"),
+    [
+        ("nodes.gpu.selector", {"bad key": "x"}, f".bad key: {NOT_A_KEY}"),
+        ("nodes.gpu.selector", {"a": "b c"}, f".a: 'b c' {NOT_A_VALUE}"),
+        ("nodes.gpu.selector", {"a": True}, ".a: True is not text; write it in quotes"),
+        ("nodes.gpu.selector", ["a"], ": ['a'] is not a section; write keys and values below it"),
+        (
+            "nodes.gpu.tolerations",
+            {"key": "a"},
+            ": {'key': 'a'} is not a list; write '- ' before each item",
+        ),
+        ("nodes.gpu.tolerations", [{"effect": "NoSchedule"}], ".0.key: is missing"),
+        (
+            "nodes.gpu.tolerations",
+            [{"key": "a"}, {"key": "a", "operator": "exists"}],
+            ".1.operator: 'exists' is unknown; write 'Exists' or 'Equal'",
+        ),
+        (
+            "nodes.gpu.tolerations",
+            [{"key": "a", "operator": "Exists", "value": "b"}],
+            ".0: a toleration that 'Exists' has no value; leave 'value' out or write 'Equal'",
+        ),
+        (
+            "nodes.gpu.tolerations",
+            [{"key": "a", "efect": "NoSchedule"}],
+            ".0.efect: unknown key; did you mean 'effect'?",
+        ),
+        (
+            "nodes.gpu.tolerations",
+            [{"key": "a", "zzz": 1}],
+            ".0.zzz: unknown key; known here: key, operator, value, effect",
+        ),
+        ("nodes.gpu.kubespawner_override", {"Image": 1}, f".Image: {NOT_AN_OPTION}"),
+        ("images.base.kubespawner_override", {"a-b": 1}, f".a-b: {NOT_AN_OPTION}"),
+        (
+            "interfaces.lab.kubespawner_override",
+            [1],
+            ": [1] is not a section; write keys and values below it",
+        ),
+        ("labels", {"cost center": "x"}, f".cost center: {NOT_A_KEY}"),
+        ("labels", {"a": "-x"}, f".a: '-x' {NOT_A_VALUE}"),
+        ("labels", {"a": 1}, ".a: 1 is not text; write it in quotes"),
+        (
+            "directories.shared.claim",
+            "A",
+            ": 'A' is not the name of a claim; use small letters, digits, '-' and '.'",
+        ),
+        ("directories.shared.mount", "shared", f": 'shared' {NOT_A_MOUNT}"),
+        ("directories.shared.mount", "/a/../b", f": '/a/../b' {NOT_A_MOUNT}"),
+        ("directories.shared.mount", "/", f": '/' {NOT_A_MOUNT}"),
+        ("directories.shared.mount", "/a/{username}", f": '/a/{{username}}' {NOT_A_MOUNT}"),
+        ("directories.shared.folder", "/abs", f": '/abs' {NOT_A_FOLDER}"),
+        ("directories.shared.folder", "a/..", f": 'a/..' {NOT_A_FOLDER}"),
+        ("directories.shared.folder", "a/", f": 'a/' {NOT_A_FOLDER}"),
+        ("directories.shared.access", "rw", ": 'rw' is unknown; write 'read' or 'write'"),
+        ("directories.shared.claim_name", "x", ": unknown key; did you mean 'claim'?"),
+        ("directories.shared", {"mount": "/x"}, ".claim: is missing"),
+    ],
+    ids=str,
+)
+def test_a_wrong_word_for_pods_is_refused_with_its_place(place: str, value: Any, problem: str) -> None:
+    raw = for_pods()
+    *folders, last = place.split(".")
+    section = raw
+    for folder in folders:
+        section = section[folder]
+    section[last] = value
+    assert problems(raw) == [f"ScalableHub.{place}{problem}"]
+
+
+def test_what_is_for_pods_is_accepted_and_comes_back_from_json() -> None:
+    description = load_description(for_pods())
+    assert load_description(json.loads(canonical_json(description))) == description
+    assert resolve(resolve(description)) == resolve(description)
+    assert resolve(description).nodes == description.nodes
 
 
 def test_every_problem_is_named_at_once() -> None:
