@@ -7,7 +7,7 @@ loaded twice they change nothing more. They work in zero-to-jupyterhub's loader 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,14 @@ from traitlets.config import Config
 from traitlets.config.loader import LazyConfigValue
 from traitlets.utils.importstring import import_item
 
-from scalablehub.description import Description, DescriptionError, Problem, check_complete, load_description
+from scalablehub.description import (
+    Description,
+    DescriptionError,
+    Problem,
+    check_complete,
+    load_description,
+    resolve,
+)
 from scalablehub.description.models import Dask
 from scalablehub.errors import PublicError, shown
 
@@ -65,17 +72,22 @@ def configure_spawner(c: Config) -> None:
                 )
             ]
         )
-    if missing := list(check_complete(description)):
-        raise DescriptionError(Problem(f"ScalableHub.{where}", sentence) for where, sentence in missing)
     spawner = _our_spawner(c)
+    problems = list(check_complete(description))
     if LOCAL_SPAWNER in _ancestry(spawner):
         _keep_to_loopback(c)
+    else:
+        problems += _unfit_for_pods(description)
+    if problems:
+        raise DescriptionError(Problem(f"ScalableHub.{where}", sentence) for where, sentence in problems)
     c.JupyterHub.spawner_class = spawner
-    c.ChoosingSpawner.description = description
+    c.ChoosingSpawner.description = resolve(description)
     _add_pages(c)
     _append(c.Spawner, "server_token_scopes", ["users:activity!user", "access:servers!server"])
     if description.dask is not None:
         _append(c.Spawner, "server_token_scopes", [ACCESS_SCOPE])
+        if LOCAL_SPAWNER not in _ancestry(spawner):
+            _lead_to_clusters(c, description.dask)
 
 
 def configure_dask_gateway(c: Config) -> None:
@@ -137,6 +149,37 @@ def _our_spawner(c: Config) -> Any:
         f"JupyterHub.spawner_class is {shown(name)}, which scalablehub cannot replace. Make it a subclass of "
         f"{KUBE_SPAWNER}, or set ScalableHub.enabled to False.",
         500,
+    )
+
+
+def _unfit_for_pods(description: Description) -> Iterator[tuple[str, str]]:
+    """Yield (place, sentence) for each thing that a hub on one machine has, but one in Kubernetes cannot."""
+    # Only hubs in Kubernetes have KubeSpawner.
+    from kubespawner import KubeSpawner  # noqa: PLC0415
+
+    from scalablehub.spawner.overriding import misplaced_overrides  # noqa: PLC0415
+
+    for name, pool in description.nodes.items():
+        if pool.cores is None or pool.memory is None:
+            yield f"nodes.{name}.instance", "is for `scalablehub up`; write 'cores' and 'memory' of one node"
+    for name, image in description.images.items():
+        if image.image is None:
+            yield f"images.{name}.image", "is missing; write the container image with its tag"
+    yield from misplaced_overrides(description, KubeSpawner.class_traits(config=True))
+
+
+def _lead_to_clusters(c: Config, dask: Dask) -> None:
+    """Tell servers in Kubernetes where the dask-gateway service and the schedulers are."""
+    hub = _written(c.JupyterHub)
+    base = "/" + str(hub.get("base_url") or urlsplit(str(hub.get("bind_url", ""))).path).strip("/")
+    service = f"{base.rstrip('/')}/services/{SERVICE}"
+    _fill(
+        c.ChoosingSpawner,
+        {
+            "gateway_address": dask.address or f"http://proxy-public{service}",
+            "gateway_scheduler_address": dask.scheduler_address or "",
+            "gateway_public_address": service,
+        },
     )
 
 

@@ -499,6 +499,95 @@ def test_a_description_that_cannot_be_used_is_refused_with_its_place(
     assert raised.value.message.endswith(problem)
 
 
+KUBERNETES = f"c.JupyterHub.spawner_class = {hub.KUBE_SPAWNER!r}\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (
+            "c.ScalableHub.nodes['more'] = {'instance': 'this-machine'}",
+            "nodes.more.instance: is for `scalablehub up`; write 'cores' and 'memory' of one node",
+        ),
+        (
+            "c.ScalableHub.images['mine'] = {'prefix': '/opt/mine'}",
+            "images.mine.image: is missing; write the container image with its tag",
+        ),
+        (
+            "c.ScalableHub.nodes['gpu']['kubespawner_override'] = {'mem_limit': '1T'}",
+            "nodes.gpu.kubespawner_override.mem_limit: is decided by the description; say it there, and "
+            "leave it out here",
+        ),
+        (
+            "c.ScalableHub.images['geo']['kubespawner_override'] = {'user': 'root'}",
+            "images.geo.kubespawner_override.user: is not an option of KubeSpawner; see its reference for "
+            "their names",
+        ),
+        (
+            "c.ScalableHub.interfaces['lab']['kubespawner_override'] = {'uid': 'root'}",
+            "interfaces.lab.kubespawner_override.uid: 'root' is not what KubeSpawner takes here; see its "
+            "reference",
+        ),
+        (
+            "c.ScalableHub.images['geo']['kubespawner_override'] = {'extra_pod_config': {'tolerations': []}}",
+            "images.geo.kubespawner_override.extra_pod_config.tolerations: would undo what is decided; say "
+            "it in the description, or by an option of its own",
+        ),
+    ],
+    ids=["this machine", "no image", "decided", "unknown", "wrong", "undone"],
+)
+def test_what_a_hub_in_kubernetes_cannot_have_is_refused_with_its_place(
+    load: Load, line: str, problem: str
+) -> None:
+    with pytest.raises(DescriptionError) as raised:
+        load(KUBERNETES + line)
+    assert raised.value.message == f"ScalableHub.{problem}"
+
+
+def test_everything_that_a_hub_in_kubernetes_cannot_have_is_named_at_once(load: Load) -> None:
+    lines = [
+        "c.ScalableHub.images['mine'] = {'prefix': '/opt/mine'}",
+        "c.ScalableHub.images['geo']['kubespawner_override'] = {'image': 'x', 'imagee': 'x'}",
+    ]
+    with pytest.raises(DescriptionError) as raised:
+        load(KUBERNETES + "\n".join(lines))
+    assert [problem.place for problem in raised.value.problems] == [
+        "ScalableHub.images.mine.image",
+        "ScalableHub.images.geo.kubespawner_override.image",
+        "ScalableHub.images.geo.kubespawner_override.imagee",
+    ]
+
+
+def test_a_hub_on_one_machine_has_no_use_for_what_is_for_pods(load: Load) -> None:
+    line = "c.ScalableHub.images['mine'] = {'prefix': '/opt/mine', 'kubespawner_override': {'nonsense': 1}}"
+    assert "mine" in load(LOCAL + line).ChoosingSpawner.description.images
+
+
+def test_servers_get_the_shares_of_a_node_as_numbers(load: Load) -> None:
+    small = load(KUBERNETES).ChoosingSpawner.description.sizes["small"]
+    assert (small.share, small.cores, small.memory) == (None, 0.875, 15 * 2**28)
+
+
+@pytest.mark.parametrize(
+    ("line", "address", "public"),
+    [
+        ("", "http://proxy-public/services/dask-gateway", "/services/dask-gateway"),
+        (
+            "c.JupyterHub.base_url = '/hubs/a/'",
+            "http://proxy-public/hubs/a/services/dask-gateway",
+            "/hubs/a/services/dask-gateway",
+        ),
+        ("c.ChoosingSpawner.gateway_address = 'http://mine'", "http://mine", "/services/dask-gateway"),
+    ],
+    ids=["at the root", "below a path", "an admin's own"],
+)
+def test_servers_in_kubernetes_are_led_to_the_clusters(
+    load: Load, line: str, address: str, public: str
+) -> None:
+    spawner = load(KUBERNETES + line).ChoosingSpawner
+    assert (spawner.gateway_address, spawner.gateway_public_address) == (address, public)
+
+
 def test_a_hub_without_any_description_is_told_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(DescriptionError, match=r"^ScalableHub: is empty here; write the description first"):
         load_as_jupyterhub(tmp_path, *DROP_INS)
