@@ -354,5 +354,5 @@ def seed(endpoint: str, folder: Path) -> None:
         key=object_store.ACCESS_KEY, secret=object_store.SECRET_KEY, endpoint_url=endpoint, anon=False
     )
     for bucket in ("shared", "scratch"):
-        files.mkdir(bucket)
+        files.makedirs(bucket, exist_ok=True)
     files.put(f"{folder}/", "shared/", recursive=True)

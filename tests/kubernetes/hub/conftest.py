@@ -16,6 +16,7 @@ from tests.kubernetes.kubectl import Kubectl
 from tests.kubernetes.research_hub import Images, Person, ResearchHub, seed
 
 STORE_IMAGE = "localhost/scalablehub-store:test"
+TRAEFIK_IMAGE = "localhost/traefik:v3.3.5"
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +30,7 @@ def images(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Images
     tar = tmp_path_factory.mktemp("store") / "store.tar"
     write_image(tar, STORE_IMAGE, {"/bin/rclone": rclone_path()}, {"Env": ["PATH=/bin", "HOME=/data"]})
     cluster.load_image(tar, STORE_IMAGE)
-    return Images(**names, traefik=cluster.traefik_image, store=STORE_IMAGE)
+    return Images(**names, traefik=TRAEFIK_IMAGE, store=STORE_IMAGE)
 
 
 @pytest.fixture(scope="session")
