@@ -11,7 +11,18 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from scalablehub.description import Bucket, Dask, Description, Image, Interface, NodePool, Size, units
+from scalablehub.description import (
+    Bucket,
+    Dask,
+    Description,
+    Directory,
+    Image,
+    Interface,
+    NodePool,
+    Size,
+    Toleration,
+    units,
+)
 from scalablehub.description.models import Reserved
 from scalablehub.local.settings import LocalHub, LocalUser
 
@@ -20,10 +31,12 @@ NAMED = [
     ("`ScalableHub`", Description),
     ("`ScalableHub.nodes.<name>`", NodePool),
     ("`ScalableHub.nodes.<name>.reserved`", Reserved),
+    ("`ScalableHub.nodes.<name>.tolerations`, each", Toleration),
     ("`ScalableHub.sizes.<name>`", Size),
     ("`ScalableHub.images.<name>`", Image),
     ("`ScalableHub.interfaces.<name>`", Interface),
     ("`ScalableHub.buckets.<name>`", Bucket),
+    ("`ScalableHub.directories.<name>`", Directory),
     ("`ScalableHub.dask`", Dask),
     ("`LocalHub`", LocalHub),
     ("`LocalHub.users.<name>`", LocalUser),
@@ -95,14 +108,22 @@ def _kind(field: FieldInfo) -> str:
     literals = [value for part in parts if get_origin(part) is Literal for value in get_args(part)]
     if literals:
         return " or ".join(f"`{value}`" for value in literals)
-    if any(get_origin(part) is dict for part in parts):
-        return "sections by name"
-    if any(get_origin(part) is tuple for part in parts):
-        return "list of names"
+    for part in parts:
+        if get_origin(part) is dict:
+            return f"{_things(get_args(part)[1])} by name"
+        if get_origin(part) is tuple:
+            return "list of sections" if _is_model(get_args(part)[0]) else "list of names"
     if any(map(_is_model, parts)):
         return "section"
     kinds = {str: "text", int: "number", float: "number", bool: "`true` or `false`"}
     return kinds.get(parts[0], "text")
+
+
+def _things(value: Any) -> str:
+    """Return what a dict has for values."""
+    if _is_model(value):
+        return "sections"
+    return "texts" if str in _parts(value) else "options"
 
 
 def _parts(annotation: Any) -> list[Any]:

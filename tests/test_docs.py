@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from kubespawner import KubeSpawner
 
 from scalablehub.description import load_description
 from scalablehub.local.settings import DEFAULT_FILE, load_settings
+from scalablehub.pods import CONTAINER_SECURITY_CONTEXT, POD_SECURITY_CONTEXT, choice_labels, user_labels
+from scalablehub.spawner.overriding import misplaced_overrides
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("images/**/*.md")])
@@ -53,11 +56,25 @@ def test_command_reference_lists_every_option_of_up() -> None:
 
 
 @pytest.mark.parametrize(
-    "block", YAML_BLOCK.findall((ROOT / "docs" / "how-to" / "your-own-description.md").read_text())
+    "block",
+    [
+        block
+        for name in ("your-own-description", "beyond-the-description")
+        for block in YAML_BLOCK.findall((ROOT / "docs" / "how-to" / f"{name}.md").read_text())
+    ],
 )
 def test_examples_of_the_how_to_fit_into_the_shipped_description(block: str) -> None:
     shipped = yaml.safe_load(DEFAULT_FILE.read_text())["ScalableHub"]
     example = yaml.safe_load(block)
     for section, entries in example.get("ScalableHub", example).items():
         shipped[section] = shipped[section] | entries
-    load_description(shipped)
+    description = load_description(shipped)
+    assert list(misplaced_overrides(description, KubeSpawner.class_traits(config=True))) == []
+
+
+def test_reference_of_pods_lists_every_label_and_every_right_that_is_withheld() -> None:
+    page = (ROOT / "docs" / "reference" / "pods.md").read_text()
+    labels = {*user_labels("alice"), *choice_labels({}, size="x", node_pool="x", image="x", interface="x")}
+    fields = {f"securityContext.{name}" for name in POD_SECURITY_CONTEXT | CONTAINER_SECURITY_CONTEXT}
+    assert {label for label in labels if f"| `{label}` |" not in page} == set()
+    assert {field for field in fields if f"| `{field}" not in page} == set()
