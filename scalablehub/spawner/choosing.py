@@ -139,6 +139,7 @@ class ChoosingSpawner(LoggingConfigurable):
             address=self.gateway_address,
             scheduler_address=self.gateway_scheduler_address,
             public_address=self.gateway_public_address,
+            image=self.selection.image.name if self.selection else "",
         )
 
     def _forget_refused(self, decision: Decision) -> None:

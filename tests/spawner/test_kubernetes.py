@@ -100,6 +100,12 @@ async def test_a_pod_has_the_environment_of_the_admin_and_over_it_what_was_decid
     assert environment["DASK_GATEWAY__ADDRESS"] == "http://proxy/services/dask-gateway"
 
 
+async def test_clusters_have_the_image_of_the_server_by_default() -> None:
+    found = await container(make("alice", "research", options={"image": "geo"}))
+    environment = {variable.name: variable.value for variable in found.env}
+    assert environment["DASK_GATEWAY__CLUSTER__OPTIONS__IMAGE"] == '"geo"'
+
+
 async def test_a_user_without_clusters_gets_no_way_to_them() -> None:
     found = await container(make())
     assert not [variable.name for variable in found.env if variable.name.startswith("DASK")]
