@@ -1,7 +1,7 @@
 """The binaries of a Kubernetes cluster, built from Go modules, once for each set of sources.
 
-All come from one module with one set of versions, so that what they share (the API's types, its client,
-gRPC) is compiled once. Of traefik and lego, copies are built in which the packages of `go/instead` take the place of
+All come from one module with one set of versions: what they share (the API's types, its client, gRPC) is
+compiled once. Of traefik and lego, copies are built in which the packages of `go/instead` take the place of
 those that bring clouds, interpreters and other key-value stores in.
 """
 
@@ -29,18 +29,25 @@ SOURCES = Path(__file__).parent / "go"
 FLAGS = (
     "-trimpath",
     "-buildvcs=false",
-    "-ldflags=-s -w",
     "-gcflags=all=-dwarf=false",
     "-gcflags=k8s.io/...=-l -dwarf=false",
     "-gcflags=k8s.io/apimachinery/...=-dwarf=false",
 )
 # The second cannot be in one command with the first: they import one package in two spellings.
 COMMANDS = (
-    ("./kubernetes", "./coredns", "./pause", "./gate", "github.com/traefik/traefik/v3/cmd/traefik"),
+    (
+        "./kubernetes",
+        "./coredns",
+        "./pause",
+        "./gate",
+        "./probe",
+        "github.com/traefik/traefik/v3/cmd/traefik",
+    ),
     ("github.com/rancher/local-path-provisioner",),
 )
 _REPLACED = {"traefik": "github.com/traefik/traefik/v3", "lego": "github.com/go-acme/lego/v4"}
-_APPLETS = ("cat", "chmod", "cp", "echo", "httpd", "ls", "mkdir", "nc", "rm", "sh", "sleep", "true", "wget")
+# Not those that look names up: in a static glibc they crash. `probe` is for that.
+_APPLETS = ("cat", "chmod", "cp", "date", "echo", "id", "ls", "mkdir", "rm", "sh", "sleep", "true")
 
 
 def pinned_version() -> str:
@@ -62,6 +69,16 @@ def traefik_version() -> str:
     return found[1]
 
 
+def _linking() -> str:
+    """Return the linker's flags: no symbols, and the versions that the programs tell."""
+    major, minor, _ = version().split(".")
+    told = {"gitVersion": f"v{version()}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
+    values = {"github.com/traefik/traefik/v3/pkg/version.Version": traefik_version().removeprefix("v")}
+    for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version"):
+        values |= {f"{package}.{name}": value for name, value in told.items()}
+    return "-ldflags=-s -w " + " ".join(f"-X {name}={value}" for name, value in values.items())
+
+
 def images() -> dict[str, str]:
     """Return the names of the images that the cluster brings, by what is in them."""
     return {
@@ -75,7 +92,7 @@ def images() -> dict[str, str]:
 
 def _key() -> str:
     """Return a name for all that determines the binaries."""
-    digest = hashlib.sha256(f"{version()} {FLAGS} {COMMANDS} {_APPLETS}".encode())
+    digest = hashlib.sha256(f"{_linking()} {FLAGS} {COMMANDS} {_APPLETS}".encode())
     for file in sorted(SOURCES.rglob("*")):
         if file.is_file():
             digest.update(f"{file.relative_to(SOURCES)} {file.stat().st_size}\n".encode() + file.read_bytes())
@@ -167,7 +184,7 @@ def pin(go: str, work: Path, wanted: str) -> None:
 
 def _compile(go: str, work: Path, target: Path, packages: tuple[str, ...], progress: Progress) -> None:
     """Build commands; tell now and then how many packages are done."""
-    command = ["nice", "-n", "5", go, "build", "-v", *FLAGS, "-o", f"{target}/", *packages]
+    command = ["nice", "-n", "5", go, "build", "-v", *FLAGS, _linking(), "-o", f"{target}/", *packages]
     seen, told = 0, progress.seconds
     last: list[str] = []
     with subprocess.Popen(
@@ -191,7 +208,11 @@ def _write_images(binaries: Path, target: Path) -> None:
     write_image(
         target / "busybox.tar",
         names["busybox"],
-        {f"/bin/{applet}": busybox for applet in _APPLETS} | {"/etc/passwd": b"root:x:0:0:root:/:/bin/sh\n"},
+        {
+            **{f"/bin/{applet}": busybox for applet in _APPLETS},
+            "/bin/probe": binaries / "probe",
+            "/etc/passwd": b"root:x:0:0:root:/:/bin/sh\n",
+        },
         {"Env": ["PATH=/bin"], "Cmd": ["/bin/sh"]},
     )
     for name, user in (

@@ -33,11 +33,57 @@ class Cluster:
         """Whether this package runs the cluster: images can be loaded, and parts stopped."""
         return False
 
+    @property
+    def host_address(self) -> str:
+        """Where pods reach what listens on this machine."""
+        raise _elsewhere("It is not known how its pods reach this machine")
+
+    @property
+    def node_name(self) -> str:
+        """Of the only node."""
+        raise _elsewhere("It may have many nodes")
+
+    @property
+    def node_address(self) -> str:
+        """Of the only node, where the API server and kubelet listen."""
+        raise _elsewhere("It may have many nodes")
+
+    @property
+    def containerd_socket(self) -> Path:
+        """Of the containerd that runs the pods."""
+        raise _elsewhere("Its containerd is not here")
+
     def load_image(self, tar: Path, name: str) -> bool:
         """Make the image of a tar known under a name; return False if it already is."""
-        raise Unsupported(
-            f"Images cannot be loaded into the cluster of KUBECONFIG; it has to pull {name} from a registry."
-        )
+        raise _elsewhere(f"It has to pull {name} from a registry")
+
+    def log(self, part: str) -> Path:
+        """Return where a part's output is: containerd, etcd, apiserver, kubelet …"""
+        raise _elsewhere(f"The log of its {part} is not here")
+
+    def stop(self, part: str, patience_seconds: float = 10) -> None:
+        """End a part in its own way; pods stay."""
+        raise _elsewhere(f"Its {part} is not stopped")
+
+    def kill(self, part: str) -> None:
+        """End a part as a crash does; pods stay."""
+        raise _elsewhere(f"Its {part} is not stopped")
+
+    def start(self, part: str) -> None:
+        """Start a part, unless it runs, and wait until it works."""
+        raise _elsewhere(f"Its {part} is not started")
+
+    def run(self, name: str, arguments: Sequence[str]) -> None:
+        """Start another program in the cluster's network; `stop`, `kill` and `down` end it."""
+        raise _elsewhere(f"{name} cannot be run in its network")
+
+    def kill_kubelet(self) -> None:
+        """End kubelet as a crash does; pods stay, and nobody tells how they are."""
+        self.kill("kubelet")
+
+
+def _elsewhere(why: str) -> Unsupported:
+    return Unsupported(f"{why}: the cluster of KUBECONFIG runs elsewhere.")
 
 
 @dataclass(frozen=True)
@@ -64,6 +110,11 @@ class OwnCluster(Cluster):
         return self.settings.name
 
     @property
+    def node_address(self) -> str:
+        """Of the only node, where the API server and kubelet listen."""
+        return str(self.settings.node_address)
+
+    @property
     def containerd_socket(self) -> Path:
         """Of the containerd that runs the pods."""
         return self.settings.containerd_socket
@@ -88,10 +139,6 @@ class OwnCluster(Cluster):
         """Start a part, unless it runs, and wait until it works."""
         self.running.start(part, self.described[part].arguments)
         self.running.wait(self.described[part])
-
-    def kill_kubelet(self) -> None:
-        """End kubelet as a crash does; pods stay, and nobody tells how they are."""
-        self.kill("kubelet")
 
     def run(self, name: str, arguments: Sequence[str]) -> None:
         """Start another program in the cluster's network; `stop`, `kill` and `down` end it."""
@@ -157,6 +204,8 @@ def up(progress: Progress | None = None) -> Cluster:
             folder.mkdir(parents=True, exist_ok=True)
         cluster = _described(settings, binaries)
         if _is_up(cluster):
+            if loaded := _load_images(cluster):
+                progress(f"loaded {', '.join(loaded)}")
             progress(f"the Kubernetes cluster {settings.name} is up already")
             return cluster
         try:
@@ -192,11 +241,7 @@ def _bring_up(cluster: OwnCluster, progress: Progress) -> None:
     wait("etcd")
     start("apiserver")
     wait("containerd")
-    loaded = [
-        name
-        for what, name in build.images().items()
-        if cluster.load_image(cluster.kubectl.parent / "images" / f"{what}.tar", name)
-    ]
+    loaded = _load_images(cluster)
     progress(f"containerd works{f', with {len(loaded)} new images' if loaded else ''}")
     wait("apiserver")
     progress("the API server is ready")
@@ -209,6 +254,12 @@ def _bring_up(cluster: OwnCluster, progress: Progress) -> None:
     _wait_for_addons(cluster)
     wait(*described)
     progress("names resolve, and volumes can be made")
+
+
+def _load_images(cluster: OwnCluster) -> list[str]:
+    """Load the images that the cluster brings, and return those that were new."""
+    folder = cluster.kubectl.parent / "images"
+    return [name for what, name in build.images().items() if cluster.load_image(folder / f"{what}.tar", name)]
 
 
 def _kubectl(cluster: OwnCluster, *arguments: str, given: str = "") -> None:

@@ -128,10 +128,7 @@ class Settings:
     @property
     def pod_network(self) -> IPv4Network:
         """Addresses of the pods."""
-        first = (
-            IPv4Address("10.246.0.0") if self.index == 0 else IPv4Address("10.248.0.0") + (self.index << 8)
-        )
-        return IPv4Network((int(first), 24))
+        return IPv4Network((int(IPv4Address("10.246.0.0")) + (self.index << 8), 24))
 
     @property
     def service_network(self) -> IPv4Network:
