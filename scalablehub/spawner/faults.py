@@ -35,7 +35,7 @@ _PASSING = (
     "timed out",
     "toomanyrequests",
     "too many requests",
-    "connection re",
+    "connection reset",
     "temporary failure",
     "unavailable",
     "unexpected eof",
@@ -189,16 +189,20 @@ def _container_fault(container: Mapping[str, Any], events: Iterable[Event], aske
             settled=reason in _NO_IMAGE_FOR_GOOD and not any(map(_is_passing, said)),
         )
     if reason in _NO_CONTAINER:
+        if _is_short_of_memory(message):
+            return _out_of_memory(asked)
         return _broken(asked, message, settled=not _is_passing(message))
     ends = _ends(container)
     if not ends or (container.get("state", {}).get("terminated") and ends[0].get("exitCode") == 0):
         return None  # what prepares a server ends before it starts
     last = ends[0]
-    if _reason(last) == "OOMKilled" and container.get("name") == _NOTEBOOK:
+    why = str(last.get("message") or "")
+    is_short = _reason(last) == "OOMKilled" or _is_short_of_memory(why)
+    if is_short and container.get("name") == _NOTEBOOK:
         return _out_of_memory(asked)
     settled = container.get("restartCount", 0) >= _CRASHES_FOR_GOOD or reason == "CrashLoopBackOff"
     if _reason(last) in _NEVER_RAN:
-        return _broken(asked, str(last.get("message") or ""), settled=settled)
+        return _broken(asked, why, settled=settled)
     return _crashed(asked, last.get("exitCode"), settled=settled)
 
 
@@ -313,6 +317,11 @@ def _is_about(event: Event, uid: object) -> bool:
 
 def _is_passing(message: str) -> bool:
     return any(sign in message.lower() for sign in _PASSING)
+
+
+def _is_short_of_memory(message: str) -> bool:
+    """Return whether a container could not even begin with its memory."""
+    return "oom-killed" in message.lower()
 
 
 def _is_taken_away(status: Mapping[str, Any]) -> bool:

@@ -37,12 +37,22 @@ RATE_LIMIT = (
     "httpReadSeeker: failed open: unexpected status code 429 Too Many Requests - toomanyrequests: You have "
     "reached your pull rate limit."
 )
+NO_REGISTRY = (
+    'Back-off pulling image "localhost/geo:1": ErrImagePull: failed to pull and unpack image: failed to do '
+    'request: Head "https://localhost/v2/geo/manifests/1": dial tcp [::1]:443: connect: connection refused'
+)
 AS_ROOT = "container has runAsNonRoot and image will run as root"
 BY_NAME = "container has runAsNonRoot and image has non-numeric user (jovyan), cannot verify user is non-root"
 NO_COMMAND = (
     "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create "
     'failed: unable to start container process: exec: "jupyterhub-singleuser": executable file not found in '
     "$PATH: unknown"
+)
+
+TOO_SMALL = (
+    "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create "
+    "failed: unable to start container process: container init was OOM-killed (memory limit too low?): "
+    "unknown"
 )
 
 
@@ -130,6 +140,12 @@ def test_a_pod_that_is_on_its_way_has_no_fault(seen: Any, reasons: list[str]) ->
             "image-missing",
             False,
         ),
+        (
+            of(container(waiting("ImagePullBackOff", NO_REGISTRY), started=False)),
+            [],
+            "image-missing",
+            True,
+        ),
         (of(container(waiting("InvalidImageName"), started=False)), [], "image-missing", True),
         (
             of(container(waiting("CreateContainerConfigError", AS_ROOT), started=False)),
@@ -148,6 +164,13 @@ def test_a_pod_that_is_on_its_way_has_no_fault(seen: Any, reasons: list[str]) ->
             of(container(waiting("CrashLoopBackOff"), terminated("StartError", 128, NO_COMMAND))),
             [],
             "environment-broken",
+            True,
+        ),
+        (of(container(waiting("RunContainerError", TOO_SMALL))), [], "out-of-memory", True),
+        (
+            of(container(waiting("CrashLoopBackOff"), terminated("StartError", 128, TOO_SMALL))),
+            [],
+            "out-of-memory",
             True,
         ),
         (of(container(terminated("Error", 1)), phase="Running"), [], "server-crashed", False),
