@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from . import OwnCluster, down, up
+from .build import write_pins
 from .errors import ClusterError
 from .progress import Progress
 
@@ -17,9 +18,14 @@ def main() -> None:
     commands.add_parser("up", help="bring the Kubernetes cluster up")
     ending = commands.add_parser("down", help="end it")
     ending.add_argument("--wipe", action="store_true", help="remove its state too")
+    pinning = commands.add_parser("pin", help="write go.mod and go.sum of another version")
+    pinning.add_argument("version", help="such as 1.35.4")
     arguments = parser.parse_args()
     progress = Progress()
     try:
+        if arguments.command == "pin":
+            write_pins(arguments.version.removeprefix("v"))
+            return
         if arguments.command == "down":
             down(wipe=arguments.wipe, progress=progress)
             return

@@ -130,7 +130,7 @@ def _run(go: str, *arguments: str, where: Path, what: str) -> str:
     return run.stdout
 
 
-def prepare(go: str, work: Path) -> None:
+def prepare(go: str, work: Path, wanted: str) -> None:
     """Copy the sources to a folder, with the copies of what is built differently."""
     shutil.copytree(SOURCES, work, dirs_exist_ok=True)
     instead = work / "instead"
@@ -150,14 +150,14 @@ def prepare(go: str, work: Path) -> None:
         # Their tests need hundreds of modules, and what is left needs few of the indirect ones.
         for test in copy.rglob("*_test.go"):
             test.unlink()
-        wanted = (copy / "go.mod").read_text().splitlines(keepends=True)
-        (copy / "go.mod").write_text("".join(line for line in wanted if not line.endswith("// indirect\n")))
+        lines = (copy / "go.mod").read_text().splitlines(keepends=True)
+        (copy / "go.mod").write_text("".join(line for line in lines if not line.endswith("// indirect\n")))
         ours = instead / name
         for package in {file.parent.relative_to(ours) for file in ours.rglob("*.go")}:
             shutil.rmtree(copy / package, ignore_errors=True)
             shutil.copytree(ours / package, copy / package)
-    if version() != pinned_version():
-        pin(go, work, version())
+    if wanted != pinned_version():
+        pin(go, work, wanted)
 
 
 def pin(go: str, work: Path, wanted: str) -> None:
@@ -180,6 +180,17 @@ def pin(go: str, work: Path, wanted: str) -> None:
     (work / "go.mod").write_text(module + "\n" + new)
     # -e: tests of others, which we do not run, import what is nowhere.
     _run(go, "mod", "tidy", "-e", where=work, what=f"Choosing the modules of Kubernetes {wanted}")
+
+
+def write_pins(wanted: str) -> None:
+    """Change the sources' own go.mod and go.sum to another version of Kubernetes."""
+    go = _go()
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Path(scratch)
+        prepare(go, work, pinned_version())
+        pin(go, work, wanted)
+        for name in ("go.mod", "go.sum"):
+            shutil.copyfile(work / name, SOURCES / name)
 
 
 def _compile(go: str, work: Path, target: Path, packages: tuple[str, ...], progress: Progress) -> None:
@@ -241,7 +252,7 @@ def build(settings: Settings, progress: Progress) -> Path:
     with tempfile.TemporaryDirectory(dir=settings.cache, prefix="build-") as scratch:
         work, made = Path(scratch, "work"), Path(scratch, "made")
         made.mkdir()
-        prepare(go, work)
+        prepare(go, work, version())
         _run(go, "mod", "download", where=work, what="Fetching the modules")
         progress("modules are here")
         for packages in COMMANDS:

@@ -6,9 +6,9 @@ start, and waits until the pod's rules are there (`go/gate`). Connections that a
 began go on.
 
 Filtered are packets between pods, between pods and other machines, and from pods to the node. What the node
-itself sends (kubelet's probes) always arrives, and what a pod sends to itself. Who asks the address of a pod or
-of a machine is refused at once; who asks that of a service gets no answer (the kernel's refusal comes from the
-address behind it).
+itself sends (kubelet's probes) always arrives, and what a pod sends to itself. Who asks the address of a pod
+or of a machine is refused at once; who asks that of a service gets no answer (the kernel's refusal comes from
+the address behind it).
 """
 
 from __future__ import annotations
