@@ -47,8 +47,9 @@ def test_config_command_prints_the_shipped_description() -> None:
     assert printed == DEFAULT_FILE.read_text()
 
 
-def test_command_reference_lists_every_option_of_up() -> None:
-    command = [sys.executable, "-m", "scalablehub", "up", "--help"]
+@pytest.mark.parametrize("name", ["up", "check"])
+def test_command_reference_lists_every_option(name: str) -> None:
+    command = [sys.executable, "-m", "scalablehub", name, "--help"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     options = set(re.findall(r"--[a-z-]+", printed)) - {"--help"}
     page = (ROOT / "docs" / "reference" / "command.md").read_text()

@@ -28,6 +28,7 @@ BASE_OF = {"hub": "hub", "user": "notebook", "gateway": "gateway"}
 """Each image, and the folder of `bases/` that stands for its public base."""
 
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+_KEPT = 4  # of each image, as archives: enough for the variants of one run
 _NO_RSTUDIO = {"RSTUDIO": ""}
 
 
@@ -78,6 +79,7 @@ def build(name: str, base: str = "trixie", *, jupyterhub: int = 5, r: bool = Tru
     archive = folder / f"{name}-{key}.tar"
     with alone(folder, name):
         if archive.exists():
+            archive.touch()
             return ImageTar(archive, image, archive.stat().st_size)
         buildah = Buildah(folder)
         debian_image = f"localhost/scalablehub-debian-{base}:{_digest(debian.recipe(base))}"
@@ -103,6 +105,7 @@ def build(name: str, base: str = "trixie", *, jupyterhub: int = 5, r: bool = Tru
                 mounts=mounts,
             )
         _export(buildah, image, archive)
+        _forget_old(buildah, folder, name)
     return ImageTar(archive, image, archive.stat().st_size, time.monotonic() - started)
 
 
@@ -218,6 +221,16 @@ def _export(buildah: Buildah, image: str, archive: Path) -> None:
     partial.unlink(missing_ok=True)
     buildah.run("push", "--quiet", image, f"docker-archive:{partial}:{image}")
     partial.rename(archive)
+
+
+def _forget_old(buildah: Buildah, folder: Path, name: str) -> None:
+    """Remove what was not used for longest: every change of scalablehub makes new images."""
+    archives = sorted(folder.glob(f"{name}-*.tar"), key=lambda archive: archive.stat().st_mtime)
+    for archive in archives[:-_KEPT]:
+        archive.unlink()
+        old = archive.stem.replace("-", ":")
+        if buildah.has(f"localhost/scalablehub-{old}"):
+            buildah.run("rmi", "--force", f"localhost/scalablehub-{old}")
 
 
 def _digest_of_package() -> str:
