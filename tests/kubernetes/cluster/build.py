@@ -175,8 +175,8 @@ def pin(go: str, work: Path, wanted: str) -> None:
     staged = re.findall(r"^\s*(k8s\.io/\S+) => \./staging", Path(upstream["GoMod"]).read_text(), re.MULTILINE)
     known = set(re.findall(r"(k8s\.io/\S+) =>", module))
     new = "".join(f"replace {each} => {each} {minor}\n" for each in staged if each not in known)
-    # The rest is chosen anew.
-    module = re.sub(r"^\t\S+ v\S+ // indirect\n", "", module, flags=re.MULTILINE)
+    # What follows from Kubernetes' version is chosen anew; the others stay, or become newer.
+    module = re.sub(r"^\tk8s\.io/\S+ v\S+ // indirect\n", "", module, flags=re.MULTILINE)
     (work / "go.mod").write_text(module + "\n" + new)
     # -e: tests of others, which we do not run, import what is nowhere.
     _run(go, "mod", "tidy", "-e", where=work, what=f"Choosing the modules of Kubernetes {wanted}")

@@ -199,10 +199,7 @@ def up(progress: Progress | None = None) -> Cluster:
     with _alone(settings):
         if installed := packages.install(packages.CLUSTER):
             progress(f"installed {' '.join(installed)}")
-        binaries = build.build(settings, progress)
-        for folder in (settings.run, settings.sockets, settings.pids, settings.logs):
-            folder.mkdir(parents=True, exist_ok=True)
-        cluster = _described(settings, binaries)
+        cluster = _described(settings, _binaries(settings, progress))
         if _is_up(cluster):
             if loaded := _load_images(cluster):
                 progress(f"loaded {', '.join(loaded)}")
@@ -216,14 +213,31 @@ def up(progress: Progress | None = None) -> Cluster:
     return cluster
 
 
+def _binaries(settings: Settings, progress: Progress) -> Path:
+    """Return the folder of the binaries that run, or else those of the sources."""
+    record = settings.run / "binaries"
+    if parts.Running(settings).alive() and record.exists():
+        running = Path(record.read_text())
+        if running.exists():
+            if running != build.folder(settings):
+                progress("the sources have changed since it was started: 'make cluster-down' to start anew")
+            return running
+    built = build.build(settings, progress)
+    for folder in (settings.run, settings.pids, settings.logs):
+        folder.mkdir(parents=True, exist_ok=True)
+    record.write_text(str(built))
+    return built
+
+
 def _bring_up(cluster: OwnCluster, progress: Progress) -> None:
     settings, described = cluster.settings, cluster.described
-    if left := sorted(set(cluster.running.names()) & set(described)):
-        alive = [name for name in left if cluster.running.process(name)]
-        progress(f"a cluster was half up ({', '.join(alive) or 'nothing'} of it still runs); starting again")
+    alive = cluster.running.alive()
+    if alive and settings.namespace.exists():
+        progress(f"only a part of the cluster runs ({', '.join(alive)}); starting the rest")
+    else:
+        # What a crash, or a restart of the machine, has left.
         _down(settings)
-        settings.sockets.mkdir(parents=True, exist_ok=True)
-        settings.pids.mkdir(parents=True, exist_ok=True)
+    settings.sockets.mkdir(parents=True, exist_ok=True)
     network.up(settings)
     network.write_plugins(settings, Path(cluster.kubectl.parent, "gate"))
     pki.make(settings)

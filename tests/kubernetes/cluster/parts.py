@@ -307,8 +307,12 @@ class Running:
         """Return the names of all that was started, and not yet ended on purpose."""
         return sorted(file.name for file in self.settings.pids.glob("*"))
 
-    def start(self, name: str, arguments: Sequence[str], inside: bool = True) -> bool:
-        """Start a part unless it runs; return whether it was started. `inside` the network namespace."""
+    def alive(self) -> list[str]:
+        """Return the names of all that runs."""
+        return [name for name in self.names() if self.process(name)]
+
+    def start(self, name: str, arguments: Sequence[str]) -> bool:
+        """Start a part, unless it runs, in the network namespace; return whether it was started."""
         if self.process(name):
             return False
         environment = {
@@ -319,7 +323,7 @@ class Running:
             "PYTHONUNBUFFERED": "1",
         }
         processes.start(
-            network.enter(self.settings, *arguments) if inside else list(arguments),
+            network.enter(self.settings, *arguments),
             self.log(name),
             self.pid_file(name),
             containers.make_cgroups(self.settings),
