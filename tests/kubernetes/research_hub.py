@@ -29,6 +29,14 @@ PEOPLE: dict[str, list[str]] = {
     "a" * 63: ["research"],
 }
 
+# The store of the tests has one key for everybody; a cloud's would come with identities.
+KEYS = {
+    object_store.endpoint(STORE): {
+        "access_key": object_store.ACCESS_KEY,
+        "secret_key": object_store.SECRET_KEY,
+    }
+}
+
 
 @dataclass(frozen=True)
 class Images:
@@ -114,12 +122,6 @@ class ResearchHub:
             "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": STORE}}}],
             "ports": [{"port": object_store.PORT, "protocol": "TCP"}],
         }
-        keys = {
-            object_store.endpoint(STORE): {
-                "access_key": object_store.ACCESS_KEY,
-                "secret_key": object_store.SECRET_KEY,
-            }
-        }
         result = values.read_values(
             "zero-to-jupyterhub.yaml",
             {
@@ -130,7 +132,7 @@ class ResearchHub:
                     "services": {"dask-gateway": {"apiToken": self.token}},
                     "config": {
                         "ScalableHub": description(self.images),
-                        "ChoosingSpawner": {"bucket_keys": keys},
+                        "ChoosingSpawner": {"bucket_keys": KEYS},
                         "JupyterHub": {"authenticator_class": "shared-password", "load_groups": groups},
                         "SharedPasswordAuthenticator": {
                             "user_password": PASSWORD,
@@ -149,7 +151,7 @@ class ResearchHub:
 
     def gateway_values(self) -> values.Values:
         """Return the shipped values with the tests' images and token."""
-        return values.read_values(
+        result = values.read_values(
             "dask-gateway.yaml",
             {
                 "gateway": {
@@ -159,6 +161,8 @@ class ResearchHub:
                 "traefik": {"image": _named(self.images.traefik)},
             },
         )
+        result["gateway"]["extraConfig"] += f"c.ScalableKubeBackend.bucket_keys = {KEYS!r}\n"
+        return result
 
     @property
     def api_url(self) -> str:

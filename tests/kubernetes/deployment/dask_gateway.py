@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from tests.kubernetes.deployment.values import Values
@@ -163,8 +164,12 @@ def _service(name: str, namespace: str, component: str, port: dict[str, Any]) ->
     return _object("v1", "Service", name, namespace, component, spec=spec)
 
 
-def _deployment(name: str, namespace: str, component: str, spec: dict[str, Any]) -> Manifest:
-    template = {"metadata": {"labels": _labels(component)}, "spec": spec}
+def _deployment(
+    name: str, namespace: str, component: str, spec: dict[str, Any], configuration: str = ""
+) -> Manifest:
+    # What a pod reads when it starts is in its template, so that a change of it makes a new pod.
+    annotations = {"checksum/configuration": hashlib.sha256(configuration.encode()).hexdigest()}
+    template = {"metadata": {"labels": _labels(component), "annotations": annotations}, "spec": spec}
     return _object(
         "apps/v1",
         "Deployment",
@@ -206,7 +211,8 @@ def _server(
         "containers": [container],
         "volumes": [{"name": "configuration", "configMap": {"name": name}}],
     }
-    return _deployment(name, namespace, component, spec)
+    lines = _api_lines(values, namespace) if component == "gateway" else _controller_lines(namespace)
+    return _deployment(name, namespace, component, spec, lines + _auth(values)["apiToken"])
 
 
 def _traefik(values: Values, namespace: str) -> Manifest:

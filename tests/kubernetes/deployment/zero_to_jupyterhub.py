@@ -33,7 +33,7 @@ def manifests(values: Values, namespace: str, proxy_token: str) -> list[Manifest
         _service("proxy-api", namespace, "proxy", [_port("api", 8001, "api")]),
         _service("proxy-public", namespace, "proxy", [_port("http", 80, "http")]),
         *_network_policies(values, namespace),
-        _proxy(values, namespace),
+        _proxy(values, namespace, proxy_token),
         _hub(values, namespace),
     ]
 
@@ -170,7 +170,7 @@ def _network_policies(values: Values, namespace: str) -> list[Manifest]:
     ]
 
 
-def _proxy(values: Values, namespace: str) -> Manifest:
+def _proxy(values: Values, namespace: str, token: str) -> Manifest:
     image = values["proxy"]["chp"]["image"]
     container = {
         "name": "chp",
@@ -194,7 +194,8 @@ def _proxy(values: Values, namespace: str) -> Manifest:
         "hub.jupyter.org/network-access-hub": "true",
         "hub.jupyter.org/network-access-singleuser": "true",
     }
-    return _deployment("proxy", namespace, access, {"containers": [container]})
+    annotations = {"checksum/auth-token": _checksum(token)}
+    return _deployment("proxy", namespace, access, {"containers": [container]}, annotations)
 
 
 def _hub(values: Values, namespace: str) -> Manifest:
@@ -241,8 +242,12 @@ def _hub(values: Values, namespace: str) -> Manifest:
     access = {
         f"hub.jupyter.org/network-access-{to}": "true" for to in ("proxy-api", "proxy-http", "singleuser")
     }
-    annotations = {"checksum/values": hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()}
+    annotations = {"checksum/values": _checksum(json.dumps(values, sort_keys=True))}
     return _deployment("hub", namespace, access, spec, annotations)
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _from_secret(name: str, key: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from scalablehub.local.sample_data import prepare_sample_data
 from scalablehub.local.store import rclone_path
 from tests.kubernetes.cluster import Cluster
 from tests.kubernetes.cluster.images import write_image
+from tests.kubernetes.hub.clusters import START, STOP, no_pods_left
 from tests.kubernetes.images import build
 from tests.kubernetes.kubectl import Kubectl
 from tests.kubernetes.research_hub import Images, Person, ResearchHub, seed
@@ -71,3 +73,11 @@ def bob(hub: ResearchHub) -> Iterator[Person]:
     person.start_server({"size": "small", "interface": "notebook"})
     yield person
     person.stop_server()
+
+
+@pytest.fixture(scope="module")
+def cluster_of_alice(alice: Person, hub: ResearchHub) -> Iterator[dict[str, Any]]:
+    """A Dask cluster with two workers, by its name and its dashboard's link."""
+    yield alice.run_python(START)
+    alice.run_python(STOP)
+    no_pods_left(hub)

@@ -6,56 +6,10 @@ from typing import Any
 
 import pytest
 
+from tests.kubernetes.hub.clusters import STOP, WORK, no_pods_left, pods
 from tests.kubernetes.kubectl import Kubectl
 from tests.kubernetes.research_hub import DASK, Person, ResearchHub
 from tests.stack import call, until
-
-WORK = """
-import json
-from dask_gateway import Gateway
-with Gateway() as gateway, gateway.new_cluster() as cluster:
-    cluster.scale(2)
-    with cluster.get_client() as client:
-        client.wait_for_workers(2, timeout=120)
-        total = sum(client.gather(client.map(lambda i: i * i, range(100))))
-        print(json.dumps({"total": total, "name": cluster.name, "link": cluster.dashboard_link}))
-"""
-START = """
-import json
-from dask_gateway import Gateway
-with Gateway() as gateway:
-    cluster = gateway.new_cluster(shutdown_on_close=False)
-    cluster.scale(2)
-    with cluster.get_client() as client:
-        client.wait_for_workers(2, timeout=120)
-    print(json.dumps({"name": cluster.name, "link": cluster.dashboard_link}))
-    cluster.close(shutdown=False)
-"""
-STOP = """
-import json, sys
-from dask_gateway import Gateway
-with Gateway() as gateway:
-    for cluster in gateway.list_clusters():
-        gateway.stop_cluster(cluster.name)
-    print(json.dumps("stopped"))
-"""
-
-
-def no_pods_left(hub: ResearchHub) -> None:
-    hub.kubectl("wait", "--for=delete", "pod", "--all", "-n", DASK, "--timeout=90s")
-
-
-@pytest.fixture(scope="module")
-def cluster(alice: Person, hub: ResearchHub) -> Any:
-    """A cluster of Alice's with two workers."""
-    yield alice.run_python(START)
-    alice.run_python(STOP)
-    no_pods_left(hub)
-
-
-def pods(kubectl: Kubectl, cluster: dict[str, Any]) -> list[dict[str, Any]]:
-    name = cluster["name"].split(".")[-1]
-    return kubectl.list("pods", DASK, f"gateway.dask.org/cluster={name}")
 
 
 def test_a_cluster_computes_and_goes(alice: Person, hub: ResearchHub) -> None:
@@ -63,24 +17,24 @@ def test_a_cluster_computes_and_goes(alice: Person, hub: ResearchHub) -> None:
     until(lambda: not hub.kubectl.list("pods", DASK), "its pods end", 90)
 
 
-def test_workers_have_the_image_of_the_server(cluster: dict[str, Any], hub: ResearchHub) -> None:
-    images = {pod["spec"]["containers"][0]["image"] for pod in pods(hub.kubectl, cluster)}
+def test_workers_have_the_image_of_the_server(cluster_of_alice: dict[str, Any], hub: ResearchHub) -> None:
+    images = {pod["spec"]["containers"][0]["image"] for pod in pods(hub.kubectl, cluster_of_alice)}
     assert images == {hub.images.user}
 
 
 def test_pods_say_whose_they_are_as_the_server_does(
-    cluster: dict[str, Any], alice: Person, hub: ResearchHub
+    cluster_of_alice: dict[str, Any], alice: Person, hub: ResearchHub
 ) -> None:
     server = alice.pod()["metadata"]
-    for pod in pods(hub.kubectl, cluster):
+    for pod in pods(hub.kubectl, cluster_of_alice):
         labels, annotations = pod["metadata"]["labels"], pod["metadata"]["annotations"]
         for name in ("hub.jupyter.org/username", "cost-center"):
             assert labels[name] == server["labels"][name]
         assert annotations["hub.jupyter.org/username"] == "alice"
 
 
-def test_pods_have_no_right_that_they_do_not_need(cluster: dict[str, Any], kubectl: Kubectl) -> None:
-    for pod in pods(kubectl, cluster):
+def test_pods_have_no_right_that_they_do_not_need(cluster_of_alice: dict[str, Any], kubectl: Kubectl) -> None:
+    for pod in pods(kubectl, cluster_of_alice):
         assert pod["spec"].get("automountServiceAccountToken") is False
         (container,) = pod["spec"]["containers"]
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
@@ -88,10 +42,10 @@ def test_pods_have_no_right_that_they_do_not_need(cluster: dict[str, Any], kubec
 
 
 def test_the_dashboard_is_its_owners(
-    cluster: dict[str, Any], alice: Person, bob: Person, hub: ResearchHub
+    cluster_of_alice: dict[str, Any], alice: Person, bob: Person, hub: ResearchHub
 ) -> None:
     carol = hub.sign_in("carol")
-    path = f"services/dask-gateway/clusters/{cluster['name']}/status"
+    path = f"services/dask-gateway/clusters/{cluster_of_alice['name']}/status"
     statuses = {
         "alice": alice.call("GET", path)[0],
         "carol, who may have clusters": carol.call("GET", path)[0],

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.kubernetes.hub.test_dask import START, STOP, no_pods_left, pods
+from tests.kubernetes.hub.clusters import pods
 from tests.kubernetes.kubectl import Kubectl
 from tests.kubernetes.research_hub import GATEWAY, HUB, Person, ResearchHub
 from tests.stack import until
@@ -23,13 +22,6 @@ with Gateway() as gateway:
         results = client.map(lambda i: i + 1, range(50), pure=False)
         print(json.dumps(sum(client.gather(results))))
 """
-
-
-@pytest.fixture(scope="module")
-def cluster_of_alice(alice: Person, hub: ResearchHub) -> Iterator[dict[str, Any]]:
-    yield alice.run_python(START)
-    alice.run_python(STOP)
-    no_pods_left(hub)
 
 
 def uids(found: list[dict[str, Any]]) -> set[str]:

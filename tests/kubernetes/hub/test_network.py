@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.kubernetes.cluster import Cluster
-from tests.kubernetes.hub.test_dask import START, STOP, no_pods_left, pods
+from tests.kubernetes.hub.clusters import pods
 from tests.kubernetes.kubectl import Kubectl
 from tests.kubernetes.research_hub import DASK, GATEWAY, HUB, STORE, Person, ResearchHub
 
@@ -32,13 +32,6 @@ def reached(
     text = kubectl.execute(pod, namespace, "python3", "-", json.dumps(targets), given=TRY)
     answers: dict[str, bool] = json.loads(text.strip().splitlines()[-1])
     return answers
-
-
-@pytest.fixture(scope="module")
-def cluster_of_alice(alice: Person, hub: ResearchHub) -> Any:
-    yield alice.run_python(START)
-    alice.run_python(STOP)
-    no_pods_left(hub)
 
 
 @pytest.fixture(scope="module")
