@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-
 ANY = "0.0.0.0"  # noqa: S104 - the hub's pod, whose network policy says who may come in
 
 
