@@ -10,7 +10,7 @@ from pathlib import Path
 import nox
 
 nox.options.default_venv_backend = "uv"
-nox.options.sessions = ["lint", "tests", "others"]
+nox.options.sessions = ["lint", "tests", "others", "kubernetes"]
 nox.options.error_on_missing_interpreters = True
 
 EXTRAS = ".[local,kubernetes,test]"
@@ -39,12 +39,18 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """Run everything in the environment that runs nox: the newest JupyterHub."""
-    session.run(sys.executable, "-m", "pytest", *session.posargs, external=True)
+    """Run all that this machine can do by itself, in the environment that runs nox: the newest JupyterHub."""
+    session.run(sys.executable, "-m", "pytest", "--ignore=tests/kubernetes", *session.posargs, external=True)
 
 
 @nox.session(python=newest_python())
 def others(session: nox.Session) -> None:
     """Run all but the browser's tests with the newest Python and JupyterHub 5.5, zero-to-jupyterhub's own."""
     session.install("-e", EXTRAS, "jupyterhub==5.5.*")
-    session.run("pytest", "-m", "not browser and not kubernetes", *session.posargs)
+    session.run("pytest", "-m", "not browser", "--ignore=tests/kubernetes", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def kubernetes(session: nox.Session) -> None:
+    """Run what needs a Kubernetes cluster: the one of KUBECONFIG, or one that is made here, as root."""
+    session.run(sys.executable, "-m", "pytest", "tests/kubernetes", *session.posargs, external=True)
