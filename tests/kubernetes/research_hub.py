@@ -139,6 +139,7 @@ class ResearchHub:
                             "admin_password": PASSWORD + PASSWORD,
                         },
                         "Authenticator": {"allowed_users": [*PEOPLE], "admin_users": ["admin"]},
+                        "ScalableKubeSpawner": {"no_room_patience": 15},
                     },
                 },
                 "proxy": {"chp": {"image": _named(self.images.hub)}},

@@ -21,10 +21,10 @@ def carol(hub: ResearchHub) -> Iterator[Person]:
 @pytest.mark.parametrize(
     ("options", "words", "seconds"),
     [
-        ({"image": "absent"}, "The environment absent could not be fetched: its image is not there", 60),
+        ({"image": "absent"}, "The environment absent could not be fetched: its image is not there", 90),
         ({"image": "crashing"}, "Your server ended as soon as it started (exit code 3).", 60),
         ({"size": "tiny"}, "Your server needed more than its 64 MB of memory and was ended.", 60),
-        ({"size": "elsewhere"}, "There is no machine with room for 0.1 cores and 1 GB at the moment.", 130),
+        ({"size": "elsewhere"}, "There is no machine with room for 0.1 cores and 1 GB at the moment.", 60),
     ],
     ids=["no image", "crash", "out of memory", "no room"],
 )
