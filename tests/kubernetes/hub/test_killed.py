@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from typing import Any
 
 import pytest
 
-from tests.kubernetes.hub.clusters import pods
+from tests.kubernetes.hub.clusters import computes, pods, uids
 from tests.kubernetes.kubectl import Kubectl
 from tests.kubernetes.research_hub import GATEWAY, HUB, Person, ResearchHub
 from tests.stack import until
-
-WORKING = """
-import json
-from dask_gateway import Gateway
-with Gateway() as gateway:
-    (report,) = gateway.list_clusters()
-    with gateway.connect(report.name) as cluster, cluster.get_client() as client:
-        results = client.map(lambda i: i + 1, range(50), pure=False)
-        print(json.dumps(sum(client.gather(results))))
-"""
-
-
-def uids(found: list[dict[str, Any]]) -> set[str]:
-    return {pod["metadata"]["uid"] for pod in found}
 
 
 def kill(kubectl: Kubectl, namespace: str, selector: str, pattern: str) -> None:
@@ -65,7 +49,7 @@ def test_what_runs_goes_on(
     servers = uids([alice.pod(), bob.pod()])
     dask = uids(pods(hub.kubectl, cluster_of_alice))
     kill(hub.kubectl, namespace, selector, pattern)
-    until(lambda: _works(alice), "alice computes on her cluster again", 120, pause_seconds=1)
+    until(lambda: computes(alice), "alice computes on her cluster again", 120, pause_seconds=1)
     until(lambda: bob.call("GET", "user/bob/api/contents")[0] == 200, "bob's server answers", 60)
     assert uids([alice.pod(), bob.pod()]) == servers
     assert uids(pods(hub.kubectl, cluster_of_alice)) == dask
@@ -79,19 +63,5 @@ def test_traefik_killed_is_back_for_its_clusters(
         *("delete", "pod", "-n", GATEWAY, "-l", "app.kubernetes.io/component=traefik"),
         *("--grace-period=0", "--force"),
     )
-    until(lambda: _works(alice), "alice computes on her cluster again", 120, pause_seconds=1)
+    until(lambda: computes(alice), "alice computes on her cluster again", 120, pause_seconds=1)
     assert uids(pods(hub.kubectl, cluster_of_alice)) == dask
-
-
-def _works(person: Person) -> bool:
-    """Return whether somebody's one cluster computes, asked by a client that is new each time."""
-    name = person.pod()["metadata"]["name"]
-    try:
-        text = person.hub.kubectl(
-            *("exec", "-i", name, "-n", HUB, "--", "timeout", "40", "python3", "-"),
-            given=WORKING,
-            timeout_seconds=60,
-        )
-    except (AssertionError, subprocess.TimeoutExpired):
-        return False
-    return bool(json.loads(text.strip().splitlines()[-1]) == 1275)
