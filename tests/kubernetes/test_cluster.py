@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.kubernetes.cluster import Cluster, ClusterError, Unsupported, containers, parts, up, write_image
-from tests.kubernetes.cluster.build import pinned_version
+from tests.kubernetes.cluster.build import version
 from tests.kubernetes.cluster.policies import Rules, World, addresses_of_block, selects
 from tests.kubernetes.cluster.settings import Settings
 from tests.kubernetes.kubectl import Kubectl
@@ -110,7 +110,7 @@ def test_node_is_ready(kubectl: Kubectl, own_cluster: Cluster) -> None:
         "DiskPressure": "False",
         "PIDPressure": "False",
     }
-    assert node["status"]["nodeInfo"]["kubeletVersion"] == f"v{pinned_version()}"
+    assert node["status"]["nodeInfo"]["kubeletVersion"] == f"v{version()}"
 
 
 def test_pod_finds_a_service_by_its_name(kubectl: Kubectl) -> None:
