@@ -35,6 +35,16 @@ class Kubectl:
         assert done.returncode == 0 or not check, f"kubectl {' '.join(arguments)}: {done.stderr}{done.stdout}"
         return done.stdout
 
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Begin a command that goes on beside the test, with pipes for its input and all that it writes."""
+        return subprocess.Popen(
+            [self._program, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=self._environment,
+        )
+
     def get(self, kind: str, name: str, namespace: str) -> dict[str, Any] | None:
         """Return an object, or None if there is none of that name."""
         text = self("get", kind, name, "-n", namespace, "-o", "json", "--ignore-not-found")
