@@ -13,12 +13,15 @@ from typing import Any
 
 from scalablehub.local.proxy import proxy_command
 from tests.bench import machine
+from tests.bench.kubernetes import measure_kubernetes
 from tests.bench.measuring import Row, table
 from tests.bench.proxies import Effort, all_ways, measure_requests, measure_streams
 from tests.bench.whole import measure_whole
 
 RESULTS = Path(__file__).parent / "results"
-PARTS = ("proxy", "stream", "stack")
+PARTS = ("proxy", "stream", "stack", "kubernetes")
+# Kubernetes needs root and a while, so it is measured when it is asked for.
+BY_DEFAULT = PARTS[:-1]
 FULL = Effort(rounds=5, seconds=1.5, stream_bytes=1024**3)
 QUICK = Effort(rounds=2, seconds=0.3, stream_bytes=128 * 1024**2)
 # The last rounds are left out when a slow machine has used this up.
@@ -39,6 +42,11 @@ NOTES = {
         "Bare is plain jupyterhub with its dummy authenticator and the same proxy; jupyter lab alone; "
         "dask-gateway's server alone with its local backend. All from the same environment."
     ),
+    "kubernetes": (
+        "Bare is the same deployment with ScalableHub.enabled: false, which is plain KubeSpawner, and with "
+        "dask-gateway's own backend, reached without the hub's service. The images are present; hub and "
+        "gateway start anew before each round."
+    ),
 }
 
 
@@ -55,7 +63,7 @@ def main() -> int:
     effort = QUICK if options.quick else FULL
     if options.rounds:
         effort = Effort(options.rounds, effort.seconds, effort.stream_bytes)
-    parts = (options.only,) if options.only else PARTS
+    parts = (options.only,) if options.only else BY_DEFAULT
     command = proxy_command(options.results / "proxy", lambda text: print(f"  {text} …"))
     began = datetime.datetime.now(datetime.UTC)
     short, changed = machine.commit()
@@ -93,6 +101,8 @@ def _measure(part: str, command: list[str], effort: Effort, *, quick: bool) -> l
     # A socket's path must be short, so the system's folder for temporary files it is.
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
+        if part == "kubernetes":
+            return measure_kubernetes(folder, 1 if quick else effort.rounds)
         if part == "stack":
             rounds = 1 if quick else effort.rounds
             return measure_whole(command, folder, rounds, STACK_SECONDS, quick=quick)

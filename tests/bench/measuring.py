@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import operator
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -73,9 +74,9 @@ def ratio(
     aim: Aim | None = None,
 ) -> Row:
     """Compare two things by division, round by round; with nothing (a failure, counted elsewhere) it is 0."""
-    ours, versus = against
-    compared = [a / b if b else 0.0 for a, b in zip(values[ours], values[versus], strict=True)]
-    return Row(measure, unit, values, compared, "×", versus, aim)
+    return _by_round(
+        measure, unit, values, against, sign="×", compare=lambda a, b: a / b if b else 0.0, aim=aim
+    )
 
 
 def added(
@@ -86,9 +87,22 @@ def added(
     aim: Aim | None = None,
 ) -> Row:
     """Compare two things by subtraction, round by round."""
+    return _by_round(measure, unit, values, against, sign=f"+{unit}", compare=operator.sub, aim=aim)
+
+
+def _by_round(
+    measure: str,
+    unit: str,
+    values: dict[str, list[float]],
+    against: tuple[str, str],
+    *,
+    sign: str,
+    compare: Callable[[float, float], float],
+    aim: Aim | None,
+) -> Row:
     ours, versus = against
-    compared = [a - b for a, b in zip(values[ours], values[versus], strict=True)]
-    return Row(measure, unit, values, compared, f"+{unit}", versus, aim)
+    compared = [compare(a, b) for a, b in zip(values[ours], values[versus], strict=True)]
+    return Row(measure, unit, values, compared, sign, versus, aim)
 
 
 def absolute(measure: str, unit: str, values: dict[str, list[float]], ours: str, aim: Aim) -> Row:

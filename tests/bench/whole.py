@@ -18,7 +18,7 @@ from urllib.request import Request, urlopen
 
 from tests.bench.measuring import Row, added, ratio
 from tests.bench.processes import running, status, wait_until_answering
-from tests.stack import Client, Program, Stack, free_port, running_stack
+from tests.stack import Client, Program, Stack, call, free_port, running_stack
 
 OURS, BARE = "scalablehub", "bare"
 
@@ -91,7 +91,7 @@ def measure_whole(
             if not enough(click):
                 if alice.find_server():
                     alice.stop_server()
-                click.add(_time_bare_lab(folder), _time_click(alice), count)
+                click.add(_time_bare_lab(folder), time_click(stack.url, alice.name, alice.token), count)
         with _bare_gateway(folder) as address:
             for count in counted:
                 if not enough(cluster):
@@ -159,17 +159,18 @@ def _time_bare_lab(folder: Path) -> float:
         return time.perf_counter() - start
 
 
-def _time_click(user: Client) -> float:
-    """Return the time from the request for a server to its lab's page, waiting as the hub's page does."""
-    url, headers = user.stack.url, {"Authorization": f"token {user.token}"}
+def time_click(url: str, name: str, token: str) -> float:
+    """Return the seconds from the request for a server to its lab's page, waiting as the hub's page does."""
+    headers = {"Authorization": f"token {token}"}
+    server = f"{url}hub/api/users/{name}/server"
     start = time.perf_counter()
-    code, answer = user.call("POST", f"hub/api/users/{user.name}/server")
+    code, answer = call("POST", server, **headers)
     assert code in (201, 202), (code, answer)
-    progress = Request(f"{url}hub/api/users/{user.name}/server/progress", headers=headers)
+    progress = Request(f"{server}/progress", headers=headers)
     with urlopen(progress, timeout=120) as events:
         said = [json.loads(line[5:]) for line in events if line.startswith(b"data:")]
     assert said[-1].get("ready"), said
-    with urlopen(Request(f"{url}user/{user.name}/lab", headers=headers), timeout=60) as page:
+    with urlopen(Request(f"{url}user/{name}/lab", headers=headers), timeout=60) as page:
         assert page.status == 200
         assert b"jupyter-config-data" in page.read()
     return time.perf_counter() - start

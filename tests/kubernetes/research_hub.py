@@ -10,11 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scalablehub.local.store import rclone_path
+from tests.kubernetes.cluster import Cluster, write_image
 from tests.kubernetes.deployment import crds, dask_gateway, object_store, values, zero_to_jupyterhub
+from tests.kubernetes.images import build
 from tests.kubernetes.kubectl import Kubectl
 from tests.stack import call, until
 
 HUB, GATEWAY, DASK, STORE = "hub", "gateway", "dask", "store"
+STORE_IMAGE = "localhost/scalablehub-store:test"
+TRAEFIK_IMAGE = "localhost/traefik:v3.3.5"
 PASSWORD = "the-password-of-the-tests-0123456789"
 PEOPLE: dict[str, list[str]] = {
     "alice": ["research"],
@@ -109,6 +114,7 @@ class ResearchHub:
     token: str = field(default_factory=lambda: secrets.token_hex(32))
     proxy_token: str = field(default_factory=lambda: secrets.token_hex(32))
     changes: dict[str, Any] = field(default_factory=dict)
+    gateway_changes: dict[str, Any] = field(default_factory=dict)
 
     # -- making it
 
@@ -163,7 +169,7 @@ class ResearchHub:
             },
         )
         result["gateway"]["extraConfig"] += f"c.ScalableKubeBackend.bucket_keys = {KEYS!r}\n"
-        return result
+        return values.merged(result, self.gateway_changes)
 
     @property
     def api_url(self) -> str:
@@ -349,6 +355,25 @@ def _dask_to_store() -> dict[str, Any]:
             "egress": [{"to": to, "ports": [{"port": object_store.PORT, "protocol": "TCP"}]}],
         },
     }
+
+
+def load_images(cluster: Cluster, folder: Path) -> Images:
+    """Build the images of the hub, of people's servers and of the gateway, and load them.
+
+    Args:
+        cluster: that gets them.
+        folder: for files that are only needed meanwhile.
+    """
+    names = {}
+    for part in ("hub", "user", "gateway"):
+        image = build(part)
+        cluster.load_image(image.path, image.name)
+        names[part] = image.name
+    tar = folder / "store.tar"
+    write_image(tar, STORE_IMAGE, {"/bin/rclone": rclone_path()}, {"Env": ["PATH=/bin", "HOME=/data"]})
+    cluster.load_image(tar, STORE_IMAGE)
+    tar.unlink()
+    return Images(**names, traefik=TRAEFIK_IMAGE, store=STORE_IMAGE)
 
 
 def seed(endpoint: str, folder: Path) -> None:

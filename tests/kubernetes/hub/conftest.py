@@ -9,30 +9,16 @@ from typing import Any
 import pytest
 
 from scalablehub.local.sample_data import prepare_sample_data
-from scalablehub.local.store import rclone_path
 from tests.kubernetes.cluster import Cluster
-from tests.kubernetes.cluster.images import write_image
 from tests.kubernetes.hub.clusters import START, STOP, no_pods_left
-from tests.kubernetes.images import build
 from tests.kubernetes.kubectl import Kubectl
-from tests.kubernetes.research_hub import Images, Person, ResearchHub, seed
-
-STORE_IMAGE = "localhost/scalablehub-store:test"
-TRAEFIK_IMAGE = "localhost/traefik:v3.3.5"
+from tests.kubernetes.research_hub import Images, Person, ResearchHub, load_images, seed
 
 
 @pytest.fixture(scope="session")
 def images(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Images:
     """The images of the hub, of people's servers and of the gateway, in the Kubernetes cluster."""
-    names = {}
-    for part in ("hub", "user", "gateway"):
-        image = build(part)
-        cluster.load_image(image.path, image.name)
-        names[part] = image.name
-    tar = tmp_path_factory.mktemp("store") / "store.tar"
-    write_image(tar, STORE_IMAGE, {"/bin/rclone": rclone_path()}, {"Env": ["PATH=/bin", "HOME=/data"]})
-    cluster.load_image(tar, STORE_IMAGE)
-    return Images(**names, traefik=TRAEFIK_IMAGE, store=STORE_IMAGE)
+    return load_images(cluster, tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture(scope="session")

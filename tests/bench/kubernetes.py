@@ -1,0 +1,124 @@
+"""The hub on Kubernetes against what it is made of: plain KubeSpawner, and dask-gateway without us in front.
+
+Both are the same deployment on the same Kubernetes cluster with the same images, switched by values between
+the rounds: `ScalableHub.enabled: false` gives plain KubeSpawner, and stock settings dask-gateway's own backend,
+which the client then reaches through traefik.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from scalablehub.pods import CONTAINER_SECURITY_CONTEXT, POD_SECURITY_CONTEXT
+from tests.bench.measuring import Row, added, at_most, ratio
+from tests.bench.whole import time_click
+from tests.kubernetes.cluster import up
+from tests.kubernetes.kubectl import Kubectl
+from tests.kubernetes.research_hub import DASK, GATEWAY, Person, ResearchHub, load_images
+from tests.stack import until
+
+OURS, BARE = "scalablehub", "bare"
+_AIM = at_most(0.5, " s")
+
+_STOCK_GATEWAY = """
+c.JupyterHubAuthenticator.use_service_access_scopes = False
+c.KubeClusterConfig.image = {image!r}
+c.KubeClusterConfig.scheduler_cmd = ["dask", "scheduler"]
+c.KubeClusterConfig.worker_cmd = ["dask", "worker"]
+c.KubeClusterConfig.worker_memory = "1G"
+c.KubeClusterConfig.worker_cores = 1
+c.KubeClusterConfig.worker_cores_limit = 1
+c.KubeClusterConfig.scheduler_extra_pod_config = c.KubeClusterConfig.worker_extra_pod_config = {{
+    "securityContext": {{
+        "runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {{"type": "RuntimeDefault"}}
+    }}
+}}
+c.KubeClusterConfig.scheduler_extra_container_config = c.KubeClusterConfig.worker_extra_container_config = {{
+    "securityContext": {{"allowPrivilegeEscalation": False, "capabilities": {{"drop": ["ALL"]}}}}
+}}
+"""
+# What the namespace asks of pods, and plain KubeSpawner does not do by itself.
+_ADMITTED = {
+    "pod_security_context": POD_SECURITY_CONTEXT,
+    "container_security_context": CONTAINER_SECURITY_CONTEXT,
+}
+# Both sides run this; imports are not counted, and neither is the goodbye.
+_CLUSTER = """
+import json, os, sys, time
+os.environ.update(json.loads(sys.argv[1]))
+from dask_gateway import Gateway
+
+with Gateway() as gateway:
+    start = time.perf_counter()
+    with gateway.new_cluster() as cluster:
+        cluster.scale(1)
+        with cluster.get_client() as client:
+            assert client.submit(sum, [1, 2, 3]).result(timeout=90) == 6
+            print(json.dumps(time.perf_counter() - start))
+"""
+
+
+def measure_kubernetes(folder: Path, rounds: int) -> list[Row]:
+    """Compare both, round by round; the first round is not counted, except when it is the only one."""
+    cluster = up()
+    hub = ResearchHub(Kubectl(cluster.kubectl, cluster.kubeconfig), load_images(cluster, folder))
+    hub.install()
+    clicks: dict[str, list[float]] = {OURS: [], BARE: []}
+    results: dict[str, list[float]] = {OURS: [], BARE: []}
+    for count in [False, *[True] * rounds] if rounds > 1 else [True]:
+        for side in (BARE, OURS):
+            click, result = _measure(hub, bare=side == BARE)
+            if count:
+                clicks[side].append(click)
+                results[side].append(result)
+    return [
+        *_rows("Kubernetes: click → lab's page", clicks),
+        *_rows("Kubernetes: new_cluster() → first result", results),
+    ]
+
+
+def _rows(what: str, values: dict[str, list[float]]) -> list[Row]:
+    return [ratio(what, "s", values, (OURS, BARE)), added(what, "s", values, (OURS, BARE), _AIM)]
+
+
+def _measure(hub: ResearchHub, *, bare: bool) -> tuple[float, float]:
+    """Return seconds from the click to the lab, and from `new_cluster()` to the first result."""
+    name, _, tag = hub.images.user.rpartition(":")
+    hub.changes = (
+        {
+            "hub": {"config": {"ScalableHub": {"enabled": False}, "KubeSpawner": _ADMITTED}},
+            "singleuser": {"image": {"name": name, "tag": tag}},
+        }
+        if bare
+        else {}
+    )
+    hub.gateway_changes = (
+        {"gateway": {"extraConfig": _STOCK_GATEWAY.format(image=hub.images.user)}} if bare else {}
+    )
+    hub.upgrade_hub()
+    hub.upgrade_gateway()
+    person = hub.sign_in("alice")
+    try:
+        click = time_click(hub.url, person.name, person.token)
+        return click, _first_result(person, bare=bare)
+    finally:
+        person.stop_server()
+
+
+def _first_result(person: Person, *, bare: bool) -> float:
+    traefik = f"traefik-dask-gateway.{GATEWAY}"
+    environment: dict[str, Any] = (
+        {
+            "DASK_GATEWAY__ADDRESS": f"http://{traefik}",
+            "DASK_GATEWAY__PROXY_ADDRESS": f"gateway://{traefik}:80",
+            "DASK_GATEWAY__AUTH__TYPE": "jupyterhub",
+            "DASK_DISTRIBUTED__CLIENT__PRELOAD": "[]",
+        }
+        if bare
+        else {}
+    )
+    seconds: float = person.run_python(_CLUSTER, json.dumps(environment))
+    until(lambda: not person.hub.kubectl.list("pods", DASK), "the cluster's pods end", 90)
+    return seconds
