@@ -59,8 +59,11 @@ class Kubectl:
 
     def apply(self, manifests: Iterable[Manifest]) -> None:
         """Make the objects, or change them into what the manifests say."""
-        given = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)})
-        self("apply", "-f", "-", given=given)
+        self("apply", "-f", "-", given=_as_list(manifests))
+
+    def delete(self, manifests: Iterable[Manifest]) -> None:
+        """Remove the objects of the manifests, where they are still there."""
+        self("delete", "--ignore-not-found", "-f", "-", given=_as_list(manifests))
 
     def wait_for_rollout(self, *deployments: str, namespace: str, timeout_seconds: int = 120) -> None:
         """Wait until the deployments run as they were last described; fail with what keeps their pods."""
@@ -84,3 +87,7 @@ class Kubectl:
     ) -> str:
         """Run a command in a pod's first container, and return what it writes."""
         return self("exec", "-i", pod, "-n", namespace, "--", *command, given=given, check=check)
+
+
+def _as_list(manifests: Iterable[Manifest]) -> str:
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)})

@@ -50,7 +50,13 @@ def manifests(values: Values, namespace: str) -> list[Manifest]:
         _configuration(API, namespace, _api_lines(values, namespace)),
         _configuration(CONTROLLER, namespace, _controller_lines(namespace)),
         _service(API, namespace, "gateway", {"name": "api", "port": 8000, "targetPort": 8000}),
-        _service(TRAEFIK, namespace, "traefik", {"name": "web", "port": 80, "targetPort": 8000}),
+        _service(
+            TRAEFIK,
+            namespace,
+            "traefik",
+            {"name": "web", "port": 80, "targetPort": 8000},
+            {"name": "tcp", "port": values["traefik"]["service"]["ports"]["tcp"]["port"], "targetPort": 8786},
+        ),
         _object(
             "traefik.io/v1alpha1",
             "Middleware",
@@ -151,7 +157,7 @@ def _controller_lines(namespace: str) -> str:
             f'c.KubeController.gateway_instance = "{RELEASE}"',
             'c.KubeController.proxy_prefix = "/"',
             f'c.KubeController.proxy_web_middlewares = [{{"name": "{_STRIP_CLUSTERS}"}}]',
-            'c.KubeController.proxy_tcp_entrypoint = "web"',
+            'c.KubeController.proxy_tcp_entrypoint = "tcp"',
             'c.KubeController.log_level = "INFO"',
             "c.KubeController.completed_cluster_max_age = 86400",
             "c.KubeController.completed_cluster_cleanup_period = 600",
@@ -159,8 +165,8 @@ def _controller_lines(namespace: str) -> str:
     )
 
 
-def _service(name: str, namespace: str, component: str, port: dict[str, Any]) -> Manifest:
-    spec = {"selector": _labels(component), "ports": [port]}
+def _service(name: str, namespace: str, component: str, *ports: dict[str, Any]) -> Manifest:
+    spec = {"selector": _labels(component), "ports": list(ports)}
     return _object("v1", "Service", name, namespace, component, spec=spec)
 
 
@@ -231,8 +237,12 @@ def _traefik(values: Values, namespace: str) -> Manifest:
             "--log.level=WARN",
             "--entryPoints.traefik.address=:9000",
             "--entryPoints.web.address=:8000",
+            "--entryPoints.tcp.address=:8786",
         ],
-        "ports": [{"name": "traefik", "containerPort": 9000}, {"name": "web", "containerPort": 8000}],
+        "ports": [
+            {"name": name, "containerPort": port}
+            for name, port in (("traefik", 9000), ("web", 8000), ("tcp", 8786))
+        ],
         "readinessProbe": _probe("/ping", 9000),
         "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}},
     }

@@ -50,10 +50,12 @@ def targets(
         ("the proxy's API", f"proxy-api.{HUB}", 8001),
         ("alice's server", alice.pod()["status"]["podIP"], 8888),
         ("bob's server", bob.pod()["status"]["podIP"], 8888),
-        ("traefik", f"traefik-dask-gateway.{GATEWAY}", 80),
+        ("dashboards and requests behind traefik", f"traefik-dask-gateway.{GATEWAY}", 80),
+        ("schedulers behind traefik", f"traefik-dask-gateway.{GATEWAY}", 8786),
         ("the gateway", f"api-dask-gateway.{GATEWAY}", 8000),
         ("alice's scheduler", scheduler["status"]["podIP"], 8786),
         ("alice's dashboard", scheduler["status"]["podIP"], 8787),
+        ("the API of alice's scheduler", scheduler["status"]["podIP"], 8788),
         ("store", f"store.{STORE}", 9000),
         ("the API server", "kubernetes.default", 443),
         ("kubelet", str(cluster.node_address), 10250),
@@ -69,19 +71,31 @@ def test_a_server_reaches_what_it_needs_and_no_more(
         "hub",
         "proxy",
         "bob's server",
-        "traefik",
+        "schedulers behind traefik",
         "store",
     }
 
 
 @pytest.mark.parametrize(
-    ("component", "more"),
-    [("dask-scheduler", {"the gateway"}), ("dask-worker", set())],
+    ("component", "allowed"),
+    [
+        (
+            "dask-scheduler",
+            {
+                "the gateway",
+                "store",
+                "alice's scheduler",
+                "alice's dashboard",
+                "the API of alice's scheduler",
+            },
+        ),
+        ("dask-worker", {"store", "alice's scheduler"}),
+    ],
     ids=["scheduler", "worker"],
 )
 def test_a_dask_pod_reaches_what_it_needs_and_no_more(
     component: str,
-    more: set[str],
+    allowed: set[str],
     cluster_of_alice: dict[str, Any],
     targets: list[tuple[str, str, int]],
     kubectl: Kubectl,
@@ -92,14 +106,20 @@ def test_a_dask_pod_reaches_what_it_needs_and_no_more(
         if p["metadata"]["labels"]["app.kubernetes.io/component"] == component
     )
     answers = reached(kubectl, pod["metadata"]["name"], DASK, targets)
-    allowed = {"alice's scheduler", "alice's dashboard", "store"} | more
     assert {name for name, yes in answers.items() if yes} == allowed
 
 
 def test_the_hub_reaches_what_it_needs(targets: list[tuple[str, str, int]], kubectl: Kubectl) -> None:
     (pod,) = kubectl.list("pods", HUB, "component=hub")
     answers = reached(kubectl, pod["metadata"]["name"], HUB, targets)
-    needed = {"proxy", "the proxy's API", "alice's server", "bob's server", "traefik", "the API server"}
+    needed = {
+        "proxy",
+        "the proxy's API",
+        "alice's server",
+        "bob's server",
+        "dashboards and requests behind traefik",
+        "the API server",
+    }
     assert needed <= {name for name, yes in answers.items() if yes}
 
 
