@@ -116,12 +116,7 @@ def _write_store(path: Path, source: Path, chunk: int, progress: Callable[[str],
 
     import zarr  # noqa: PLC0415 - a second that a hub with its data in place need not wait
 
-    with (
-        # One chunk at a time is as fast here, and when one cannot be written no other still appears.
-        zarr.config.set({"async.concurrency": 1}),
-        zipfile.ZipFile(source) as archive,
-        archive.open("mask.npy") as member,
-    ):
+    with zipfile.ZipFile(source) as archive, archive.open("mask.npy") as member:
         rows, columns = _shape(member)
         progress(f"Writing the sample data: {rows:,} x {columns:,} cells of the world's land.")
         group = zarr.create_group(path, zarr_format=3, attributes=_attributes(source))
@@ -142,7 +137,9 @@ def _write_store(path: Path, source: Path, chunk: int, progress: Callable[[str],
             },
         )
         for start, block in _blocks(member, rows, columns, chunk):
-            land[start : start + len(block)] = ~block
+            # A chunk at a time is as fast here, and when one cannot be written no other still appears.
+            for left in range(0, columns, chunk):
+                land[start : start + len(block), left : left + chunk] = ~block[:, left : left + chunk]
             progress(f"Writing the sample data: {(start + len(block)) / rows:.0%}")
         with warnings.catch_warnings():
             # Zarr calls consolidated metadata experimental in format 3; without it Xarray warns at opening.
