@@ -1,8 +1,8 @@
 """The hub on Kubernetes against what it is made of: plain KubeSpawner, and dask-gateway without us in front.
 
-Both are the same deployment on the same Kubernetes cluster with the same images, switched by values between
-the rounds: `ScalableHub.enabled: false` gives plain KubeSpawner, and stock settings dask-gateway's own backend,
-which the client then reaches through traefik.
+Both are one deployment on one Kubernetes cluster with the same images, switched by values between the rounds:
+`ScalableHub.enabled: false` gives plain KubeSpawner, and stock settings dask-gateway's own backend, which the
+client then reaches through traefik.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from scalablehub.dask.tls import client_environment, scheduler_options, worker_options
 from scalablehub.pods import CONTAINER_SECURITY_CONTEXT, POD_SECURITY_CONTEXT
 from tests.bench.measuring import Row, added, at_most, ratio
 from tests.bench.whole import time_click
 from tests.kubernetes.cluster import up
 from tests.kubernetes.kubectl import Kubectl
-from tests.kubernetes.research_hub import DASK, GATEWAY, Person, ResearchHub, load_images
+from tests.kubernetes.research_hub import DASK, GATEWAY, HUB, Person, ResearchHub, load_images
 from tests.stack import until
 
 OURS, BARE = "scalablehub", "bare"
@@ -25,11 +26,11 @@ _AIM = at_most(0.5, " s")
 _STOCK_GATEWAY = """
 c.JupyterHubAuthenticator.use_service_access_scopes = False
 c.KubeClusterConfig.image = {image!r}
-c.KubeClusterConfig.scheduler_cmd = ["dask", "scheduler"]
-c.KubeClusterConfig.worker_cmd = ["dask", "worker"]
+c.KubeClusterConfig.scheduler_cmd = ["dask", "scheduler", *{scheduler!r}]
+c.KubeClusterConfig.worker_cmd = ["dask", "worker", *{worker!r}]
 c.KubeClusterConfig.worker_memory = "1G"
-c.KubeClusterConfig.worker_cores = 1
-c.KubeClusterConfig.worker_cores_limit = 1
+c.KubeClusterConfig.worker_cores = c.KubeClusterConfig.scheduler_cores = 0.1
+c.KubeClusterConfig.worker_cores_limit = c.KubeClusterConfig.scheduler_cores_limit = 2
 c.KubeClusterConfig.scheduler_extra_pod_config = c.KubeClusterConfig.worker_extra_pod_config = {{
     "securityContext": {{
         "runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {{"type": "RuntimeDefault"}}
@@ -44,6 +45,33 @@ _ADMITTED = {
     "pod_security_context": POD_SECURITY_CONTEXT,
     "container_security_context": CONTAINER_SECURITY_CONTEXT,
 }
+# A client without the hub's service has to reach traefik, which the shipped policies forbid.
+_TRAEFIK = {
+    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": GATEWAY}},
+    "podSelector": {"matchLabels": {"app.kubernetes.io/component": "traefik"}},
+}
+_WAY_TO_TRAEFIK = [
+    {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "bench", "namespace": HUB},
+        "spec": {
+            "podSelector": {"matchLabels": {"component": "singleuser-server"}},
+            "policyTypes": ["Egress"],
+            "egress": [{"to": [_TRAEFIK]}],
+        },
+    },
+    {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "bench", "namespace": GATEWAY},
+        "spec": {
+            "podSelector": _TRAEFIK["podSelector"],
+            "policyTypes": ["Ingress"],
+            "ingress": [{"from": [{"namespaceSelector": {}}]}],
+        },
+    },
+]
 # Both sides run this; imports are not counted, and neither is the goodbye.
 _CLUSTER = """
 import json, os, sys, time
@@ -65,6 +93,14 @@ def measure_kubernetes(folder: Path, rounds: int) -> list[Row]:
     cluster = up()
     hub = ResearchHub(Kubectl(cluster.kubectl, cluster.kubeconfig), load_images(cluster, folder))
     hub.install()
+    hub.kubectl.apply(_WAY_TO_TRAEFIK)
+    try:
+        return _measure_rounds(hub, rounds)
+    finally:
+        hub.kubectl.delete(_WAY_TO_TRAEFIK)
+
+
+def _measure_rounds(hub: ResearchHub, rounds: int) -> list[Row]:
     clicks: dict[str, list[float]] = {OURS: [], BARE: []}
     results: dict[str, list[float]] = {OURS: [], BARE: []}
     for count in [False, *[True] * rounds] if rounds > 1 else [True]:
@@ -95,7 +131,15 @@ def _measure(hub: ResearchHub, *, bare: bool) -> tuple[float, float]:
         else {}
     )
     hub.gateway_changes = (
-        {"gateway": {"extraConfig": _STOCK_GATEWAY.format(image=hub.images.user)}} if bare else {}
+        {
+            "gateway": {
+                "extraConfig": _STOCK_GATEWAY.format(
+                    image=hub.images.user, scheduler=scheduler_options(), worker=worker_options()
+                )
+            }
+        }
+        if bare
+        else {}
     )
     hub.upgrade_hub()
     hub.upgrade_gateway()
@@ -112,9 +156,10 @@ def _first_result(person: Person, *, bare: bool) -> float:
     environment: dict[str, Any] = (
         {
             "DASK_GATEWAY__ADDRESS": f"http://{traefik}",
-            "DASK_GATEWAY__PROXY_ADDRESS": f"gateway://{traefik}:80",
+            "DASK_GATEWAY__PROXY_ADDRESS": f"gateway://{traefik}:8786",
             "DASK_GATEWAY__AUTH__TYPE": "jupyterhub",
-            "DASK_DISTRIBUTED__CLIENT__PRELOAD": "[]",
+            # Without the cure of TLS streams the bare one would not work in this image.
+            **client_environment(),
         }
         if bare
         else {}
