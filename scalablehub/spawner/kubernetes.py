@@ -29,7 +29,7 @@ from scalablehub.spawner.faults import Asked, Fault, api_fault, end_fault, silen
 from scalablehub.spawner.overriding import added, is_of_things, merged
 from scalablehub.spawner.progress import in_words
 
-_LOOK_SECONDS = 0.2
+_LOOK_SECONDS = 0.1
 _TRY_LATER = frozenset({"api-away", "machine-late", "no-room", "quota-reached"})
 
 

@@ -54,6 +54,8 @@ def test_a_start_that_fails_is_explained_on_the_page(page: Page, hub: ResearchHu
     page.get_by_role("button", name="Start", exact=True).click()
     expect(page.get_by_text("Your server ended as soon as it started (exit code 3).").first).to_be_visible()
     expect(page.get_by_text("Traceback")).to_have_count(0)
+    page.get_by_role("button", name="Choose again").click()
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible()
 
 
 def test_the_owner_sees_the_dashboard(page: Page, hub: ResearchHub, cluster_of_alice: dict[str, Any]) -> None:
