@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from scalablehub.errors import PublicError, shown
+from scalablehub.cli.descriptions import read_description, summary, view
+from scalablehub.decisions import User
+from scalablehub.errors import PublicError
 
 if TYPE_CHECKING:
-    from scalablehub.description import Description
     from scalablehub.images import Finding, Hub
 
 _TOOLS = ("docker", "podman", "kubectl")
@@ -19,13 +20,27 @@ _TOOLS = ("docker", "podman", "kubectl")
 
 def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to a parser's own."""
-    check = commands.add_parser("check", help="say whether an image can be used, and what it lacks")
-    about = check.add_mutually_exclusive_group(required=True)
+    check = commands.add_parser(
+        "check", help="say whether a description or an image can be used, and what somebody may have"
+    )
+    check.add_argument(
+        "--config",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="the hub's description, or the chart's values; give it again for a file that goes over it",
+    )
+    about = check.add_mutually_exclusive_group()
     about.add_argument(
         "--image", metavar="NAME", help="a container image: what servers and clusters would miss"
     )
+    about.add_argument("--as-user", metavar="USER", help="what this user may have, and why")
     check.add_argument(
-        "--config", type=Path, metavar="FILE", help="the hub's description, or the chart's values"
+        "--group",
+        action="append",
+        default=[],
+        metavar="GROUP",
+        help="a group that the user is in; give it again for another",
     )
     check.add_argument("--using", choices=_TOOLS, help="what runs the image (default: the first that works)")
     check.add_argument(
@@ -44,7 +59,18 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _check(options: argparse.Namespace) -> int:
-    return check_image(options)
+    if options.image is not None:
+        return check_image(options)
+    if not options.config:
+        raise PublicError(
+            "nothing-to-check", "There is nothing to check; give --config FILE or --image NAME."
+        )
+    description = read_description(options.config)
+    if options.as_user is None:
+        print(summary(description), flush=True)
+    else:
+        print(view(description, User(options.as_user, frozenset(options.group))), flush=True)
+    return 0
 
 
 def check_image(options: argparse.Namespace) -> int:
@@ -70,9 +96,9 @@ def _hub(options: argparse.Namespace) -> Hub:
     from scalablehub.images import Hub
 
     hub = Hub(jupyterhub=options.jupyterhub, dask_gateway=options.dask_gateway)
-    if options.config is None:
+    if not options.config:
         return hub
-    description = _read(options.config)
+    description = read_description(options.config)
     images = [image for image in description.images.values() if image.image == options.image]
     promised = {name for image in images for name in image.interfaces or ()}
     return Hub(
@@ -82,38 +108,6 @@ def _hub(options: argparse.Namespace) -> Hub:
         interfaces=description.interfaces,
         promised=tuple(sorted(promised)),
     )
-
-
-def _read(path: Path) -> Description:
-    """Return the description in a YAML file: of `scalablehub up`, or the values of zero-to-jupyterhub.
-
-    Raises:
-        PublicError: there is none, or it cannot be used.
-    """
-    try:
-        import yaml
-    except ModuleNotFoundError:
-        raise PublicError("not-installed", "--config needs PyYAML; run: pip install pyyaml") from None
-    from scalablehub.description import load_description
-
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PublicError(
-            "unreadable", f"{path}: {error.strerror}; give a readable file with --config."
-        ) from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise PublicError("not-yaml", f"{path} is not YAML: {shown(str(error), 200)}") from None
-    for place in (("ScalableHub",), ("hub", "config", "ScalableHub")):
-        if isinstance(found := _at(raw, place), Mapping):
-            return load_description(found, ".".join(place))
-    raise PublicError("no-description", f"{path} has neither ScalableHub nor hub.config.ScalableHub.")
-
-
-def _at(raw: Any, place: Iterable[str]) -> Any:
-    for key in place:
-        raw = raw.get(key) if isinstance(raw, Mapping) else None
-    return raw
 
 
 def _table(findings: Iterable[Finding]) -> str:

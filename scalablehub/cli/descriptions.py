@@ -1,0 +1,131 @@
+"""Descriptions as files, read as the hub reads them, and what they give somebody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scalablehub.decisions import Choice, Decision, State, User, decide
+from scalablehub.description import (
+    Description,
+    DescriptionError,
+    Problem,
+    check_complete,
+    load_description,
+    resolve,
+)
+from scalablehub.description.units import format_bytes, format_cores
+from scalablehub.errors import PublicError, shown
+from scalablehub.spawner.overriding import merged
+
+_PLACES = (("ScalableHub",), ("hub", "config", "ScalableHub"))
+_KINDS = (
+    ("sizes", "size"),
+    ("images", "image"),
+    ("interfaces", "interface"),
+    ("buckets", "bucket"),
+    ("directories", "directory"),
+)
+
+
+def read_description(paths: Sequence[Path]) -> Description:
+    """Return the description in YAML files: of `scalablehub up`, or values of zero-to-jupyterhub.
+
+    Args:
+        paths: in order; a later file goes over the earlier ones, as helm's values do.
+
+    Raises:
+        PublicError: there is none, or it cannot be used.
+    """
+    raw: Any = {}
+    for path in paths:
+        raw = merged(raw, _read(path))
+    for place in _PLACES:
+        if isinstance(found := _at(raw, place), Mapping):
+            return load_description(found, ".".join(place))
+    names = " and ".join(map(str, paths))
+    verb = "has" if len(paths) == 1 else "have"
+    raise PublicError("no-description", f"{names} {verb} neither ScalableHub nor hub.config.ScalableHub.")
+
+
+def summary(description: Description) -> str:
+    """Return one line about a description that can be used.
+
+    Raises:
+        DescriptionError: nobody could start a server with it.
+    """
+    if missing := list(check_complete(description)):
+        raise DescriptionError(Problem(f"ScalableHub.{where}", sentence) for where, sentence in missing)
+    counted = [_counted(len(getattr(description, section)), kind) for section, kind in _KINDS]
+    dask = "Dask" if description.dask is not None else "no Dask"
+    return f"The description can be used: {', '.join([*filter(None, counted), dask])}."
+
+
+def view(description: Description, user: User) -> str:
+    """Return a table of everything that the description has: whether this user may have it, and why."""
+    decision = decide(resolve(description), user)
+    rows = [
+        (kind, choice.name, _may(choice), _details(choice), f"{choice.why}  [{choice.place}]")
+        for section, kind in _KINDS
+        for choice in getattr(decision, section)
+    ]
+    dask = decision.dask
+    rows.append(("dask", "", _words(dask.state), _limits(decision), f"{dask.why}  [{dask.place}]"))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    groups = ", ".join(sorted(user.groups)) or "no group"
+    table = "\n".join(
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]])
+        for row in rows
+    )
+    return f"{user.name}, in {groups}:\n\n{table}"
+
+
+def _read(path: Path) -> Any:
+    try:
+        import yaml
+    except ModuleNotFoundError:
+        raise PublicError("not-installed", "--config needs PyYAML; run: pip install pyyaml") from None
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PublicError(
+            "unreadable", f"{path}: {error.strerror}; give a readable file with --config."
+        ) from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise PublicError("not-yaml", f"{path} is not YAML: {shown(str(error), 200)}") from None
+    return raw if isinstance(raw, Mapping) else {}
+
+
+def _at(raw: Any, place: Iterable[str]) -> Any:
+    for key in place:
+        raw = raw.get(key) if isinstance(raw, Mapping) else None
+    return raw
+
+
+def _counted(count: int, kind: str) -> str:
+    plural = {"directory": "directories"}.get(kind, f"{kind}s")
+    return "" if count == 0 else f"{count} {kind if count == 1 else plural}"
+
+
+def _may(choice: Choice) -> str:
+    return _words(choice.state)
+
+
+def _words(state: State) -> str:
+    return {State.OPEN: "yes", State.LOCKED: "locked", State.HIDDEN: "hidden"}[state]
+
+
+def _details(choice: Any) -> str:
+    if hasattr(choice, "cores"):
+        return f"{format_cores(choice.cores)}, {format_bytes(choice.memory)}" if choice.memory else ""
+    if hasattr(choice, "writable"):
+        return "read and write" if choice.writable else "read"
+    return ""
+
+
+def _limits(decision: Decision) -> str:
+    dask = decision.dask
+    if not dask.is_open:
+        return ""
+    return f"{_counted(dask.max_clusters, 'cluster')} of {_counted(dask.max_workers, 'worker')}"

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scalablehub.cli import main
+
+ROOT = Path(__file__).parents[2]
+VALUES = ROOT / "docs" / "how-to" / "values" / "zero-to-jupyterhub.yaml"
+SMALL = """\
+ScalableHub:
+  nodes:
+    standard: {cores: 4, memory: 16G}
+  sizes:
+    small: {order: 1, node: standard, share: 1/4}
+    large: {order: 2, node: standard, share: 1, allowed_groups: [research], locked: Ask us.}
+    secret: {order: 3, node: standard, share: 1/2, allowed_groups: [staff]}
+  images:
+    base: {image: "quay.io/hub/base:1"}
+  interfaces:
+    lab: {url: /lab}
+  buckets:
+    scratch: {url: "s3://scratch", access: write, per_user: true}
+  dask: {allowed_groups: [research], max_workers: 6, max_clusters: 1}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "hub.yaml"
+    path.write_text(SMALL)
+    return path
+
+
+def test_a_good_description_is_told_so(capsys: pytest.CaptureFixture[str], file: Path) -> None:
+    assert main(["check", "--config", str(file)]) == 0
+    assert capsys.readouterr().out == (
+        "The description can be used: 3 sizes, 1 image, 1 interface, 1 bucket, Dask.\n"
+    )
+
+
+def test_the_shipped_values_are_good(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--config", str(VALUES)]) == 0
+    assert capsys.readouterr().out == (
+        "The description can be used: 3 sizes, 1 image, 3 interfaces, 1 bucket, Dask.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("over", "words"),
+    [
+        ("ScalableHub: {sizes: {small: {node: nowhere}}}", "ScalableHub.sizes.small.node: "),
+        ("ScalableHub: {images: null}", "ScalableHub.images: is empty"),
+        ("ScalableHub: {imagse: {}}", "ScalableHub.imagse: unknown key"),
+    ],
+)
+def test_a_bad_one_is_refused_with_the_place(
+    capsys: pytest.CaptureFixture[str], file: Path, tmp_path: Path, over: str, words: str
+) -> None:
+    other = tmp_path / "over.yaml"
+    other.write_text(over)
+    assert main(["check", "--config", str(file), "--config", str(other)]) == 1
+    output, errors = capsys.readouterr()
+    assert output == ""
+    assert words in errors
+
+
+@pytest.mark.parametrize(
+    ("groups", "table"),
+    [
+        (
+            ["guests"],
+            [
+                "bob, in guests:",
+                "",
+                "size       small    yes     1 core, 4 GB     for everybody  [ScalableHub.sizes.small]",
+                "size       large    locked  4 cores, 16 GB   Ask us.  [ScalableHub.sizes.large.allowed_groups]",
+                "size       secret   hidden  2 cores, 8 GB    only for members of staff  "
+                "[ScalableHub.sizes.secret.allowed_groups]",
+                "image      base     yes                      for everybody  [ScalableHub.images.base]",
+                "interface  lab      yes                      for everybody  [ScalableHub.interfaces.lab]",
+                "bucket     scratch  yes     read and write   for everybody  [ScalableHub.buckets.scratch]",
+                "dask                hidden                   only for members of research  "
+                "[ScalableHub.dask.allowed_groups]",
+            ],
+        ),
+    ],
+)
+def test_it_shows_what_somebody_may_have_and_why(
+    capsys: pytest.CaptureFixture[str], file: Path, groups: list[str], table: list[str]
+) -> None:
+    arguments = [word for group in groups for word in ("--group", group)]
+    assert main(["check", "--config", str(file), "--as-user", "bob", *arguments]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [" ".join(line.split()) for line in lines] == [" ".join(line.split()) for line in table]
+
+
+def test_members_see_the_limits_of_their_clusters(capsys: pytest.CaptureFixture[str], file: Path) -> None:
+    assert main(["check", "--config", str(file), "--as-user", "alice", "--group", "research"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert " ".join(last.split()) == (
+        "dask yes 1 cluster of 6 workers for members of research [ScalableHub.dask.allowed_groups]"
+    )
+
+
+def test_nothing_to_check_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check"]) == 1
+    assert capsys.readouterr().err == (
+        "scalablehub: There is nothing to check; give --config FILE or --image NAME.\n"
+    )
