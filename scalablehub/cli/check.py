@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from scalablehub.cli.descriptions import read_description, summary, view
 from scalablehub.decisions import User
-from scalablehub.errors import PublicError
 
 if TYPE_CHECKING:
     from scalablehub.images import Finding, Hub
@@ -55,16 +54,14 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         default=_installed("dask-gateway-server") or _installed("dask-gateway"),
         help="version of the gateway (default: the one that is installed here, %(default)s)",
     )
-    check.set_defaults(run=_check)
+    check.set_defaults(run=_check, misused=check.error)
 
 
 def _check(options: argparse.Namespace) -> int:
     if options.image is not None:
         return check_image(options)
     if not options.config:
-        raise PublicError(
-            "nothing-to-check", "There is nothing to check; give --config FILE or --image NAME."
-        )
+        options.misused("there is nothing to check; give --config FILE or --image NAME")
     description = read_description(options.config)
     if options.as_user is None:
         print(summary(description), flush=True)

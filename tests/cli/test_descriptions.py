@@ -75,7 +75,8 @@ def test_a_bad_one_is_refused_with_the_place(
                 "bob, in guests:",
                 "",
                 "size       small    yes     1 core, 4 GB     for everybody  [ScalableHub.sizes.small]",
-                "size       large    locked  4 cores, 16 GB   Ask us.  [ScalableHub.sizes.large.allowed_groups]",
+                "size       large    locked  4 cores, 16 GB   Ask us.  "
+                "[ScalableHub.sizes.large.allowed_groups]",
                 "size       secret   hidden  2 cores, 8 GB    only for members of staff  "
                 "[ScalableHub.sizes.secret.allowed_groups]",
                 "image      base     yes                      for everybody  [ScalableHub.images.base]",
@@ -101,11 +102,4 @@ def test_members_see_the_limits_of_their_clusters(capsys: pytest.CaptureFixture[
     last = capsys.readouterr().out.splitlines()[-1]
     assert " ".join(last.split()) == (
         "dask yes 1 cluster of 6 workers for members of research [ScalableHub.dask.allowed_groups]"
-    )
-
-
-def test_nothing_to_check_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check"]) == 1
-    assert capsys.readouterr().err == (
-        "scalablehub: There is nothing to check; give --config FILE or --image NAME.\n"
     )

@@ -26,7 +26,7 @@ from scalablehub.local.settings import DEFAULT_FILE
         (["up", "--port", "8000.0"], "'8000.0' is not a port; write a number from 1 to 65535"),
         (["up", "--port", "9" * 5000], "9999… is not a port; write a number from 1 to 65535"),
         (["config", "mine.yaml"], "unrecognized arguments: mine.yaml"),
-        (["check"], "one of the arguments --image is required"),
+        (["check"], "there is nothing to check; give --config FILE or --image NAME"),
         (["check", "--image", "a", "--using", "lxc"], "argument --using: invalid choice: 'lxc'"),
     ],
     ids=lambda value: " ".join(value)[:20] or "nothing" if isinstance(value, list) else "",
