@@ -139,7 +139,12 @@ class ResearchHub:
                     "config": {
                         "ScalableHub": description(self.images),
                         "ChoosingSpawner": {"bucket_keys": KEYS},
-                        "JupyterHub": {"authenticator_class": "shared-password", "load_groups": groups},
+                        "JupyterHub": {
+                            "authenticator_class": "shared-password",
+                            "load_groups": groups,
+                            # How soon it sets the proxy's routes right.
+                            "last_activity_interval": 15,
+                        },
                         "SharedPasswordAuthenticator": {
                             "user_password": PASSWORD,
                             "admin_password": PASSWORD + PASSWORD,
