@@ -30,6 +30,7 @@ from scalablehub.spawner.overriding import added, is_of_things, merged
 from scalablehub.spawner.progress import in_words
 
 _LOOK_SECONDS = 0.1
+_UNSEEN_SECONDS = 3.0
 _TRY_LATER = frozenset({"api-away", "machine-late", "no-room", "quota-reached"})
 
 
@@ -64,6 +65,7 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
     # Whether this start has asked for its pod, and the id of a pod of that name which was there before.
     _pod_is_asked_for = False
     _earlier_pod: str | None = None
+    _made_at: float | None = None
 
     # Options of KubeSpawner that are set here.
     node_selector: Any
@@ -155,7 +157,7 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
         """Start the pod; give up with a sentence as soon as waiting would not help."""
         self._ends.pop((self.user.name, self.name), None)
         self.selection = None
-        self._pod_is_asked_for, self._earlier_pod = False, None
+        self._pod_is_asked_for, self._earlier_pod, self._made_at = False, None, None
         starting = asyncio.ensure_future(self._start_and_answer())
         watching = asyncio.ensure_future(self._wait_for_fault())
         try:
@@ -195,6 +197,8 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
         self._earlier_pod = _uid(self._pod())
         self._pod_is_asked_for = True
         created: bool = await super()._make_create_pod_request(pod, request_timeout)
+        if created:
+            self._made_at = time.monotonic()
         return created
 
     def is_pod_running(self, pod: Mapping[str, Any] | None) -> bool:
@@ -206,6 +210,8 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
         begun = time.monotonic()
         patience = self.start_timeout - min(5, self.start_timeout / 4)
         while True:
+            if self._is_unseen():
+                await self._look_anew()
             fault = self._fault()
             waited = time.monotonic() - begun
             if fault is not None and (
@@ -219,6 +225,24 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
             await asyncio.sleep(_LOOK_SECONDS)
         self.log.warning("%s does not start: %s", self.pod_name, fault.code)
         return fault
+
+    def _is_unseen(self) -> bool:
+        """Return whether the pod was made a while ago, and the hub's view still does not have it."""
+        if self._made_at is None or time.monotonic() < self._made_at + _UNSEEN_SECONDS:
+            return False
+        pod = self._pod()
+        return pod is None or self._is_earlier(pod)
+
+    async def _look_anew(self) -> None:
+        """Make the views anew: after an outage one may wait for half a minute before it looks again."""
+        self._made_at = None
+        self.log.warning("%s is not seen; looking anew", self.pod_name)
+        try:
+            await self._start_watching_pods(replace=True)
+            if self.events_enabled:
+                await self._start_watching_events(replace=True)
+        except Exception as error:
+            self.log.warning("Pods cannot be seen (%s)", error)
 
     def _fault(self) -> Fault | None:
         """Return what keeps the pod of this start; a state that cannot be read is no fault."""

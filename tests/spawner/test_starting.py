@@ -448,6 +448,21 @@ async def test_a_view_that_sees_nothing_any_more_is_made_anew(
     assert await spawner._start_reflector("pods", View) is found
 
 
+async def test_a_new_pod_that_does_not_come_into_view_is_looked_for_anew(
+    make: Make, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spawner, cluster = make(lambda _: None, events_enabled=False)
+
+    class Seeing(View):
+        async def start(self) -> None:
+            await super().start()
+            self.pods[cluster.key] = running(port=port)
+
+    monkeypatch.setattr("kubespawner.spawner.PodReflector", Seeing)
+    monkeypatch.setattr(kubernetes, "_UNSEEN_SECONDS", 0.05)
+    assert await spawner.start() == f"http://127.0.0.1:{port}"
+
+
 async def test_a_view_that_fails_to_come_back_is_tried_again(make: Make) -> None:
     spawner, _ = make()
     blind = View()
