@@ -11,14 +11,13 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     JsonValue,
     StringConstraints,
     model_validator,
 )
 
+from scalablehub.description.section import Section
 from scalablehub.description.units import Bytes, Cores, Seconds, Share, SomeBytes, SomeCores
 from scalablehub.errors import shown
 
@@ -32,12 +31,6 @@ Groups = Annotated[
         "an empty list is nobody."
     ),
 ]
-
-
-class Section(BaseModel):
-    """A part of the description: immutable, and without unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Entry(Section):
