@@ -23,7 +23,7 @@ from scalablehub.description import (
     Toleration,
     units,
 )
-from scalablehub.description.models import Reserved
+from scalablehub.description.models import Cap, OwnImage, Registries, Reserved
 from scalablehub.local.settings import LocalHub, LocalUser
 
 PAGE = Path(__file__).parent / "reference" / "description.md"
@@ -34,7 +34,10 @@ NAMED = [
     ("`ScalableHub.nodes.<name>.tolerations`, each", Toleration),
     ("`ScalableHub.sizes.<name>`", Size),
     ("`ScalableHub.images.<name>`", Image),
+    ("`ScalableHub.own_image`", OwnImage),
+    ("`ScalableHub.registries`", Registries),
     ("`ScalableHub.interfaces.<name>`", Interface),
+    ("`ScalableHub.caps.<name>`", Cap),
     ("`ScalableHub.buckets.<name>`", Bucket),
     ("`ScalableHub.directories.<name>`", Directory),
     ("`ScalableHub.dask`", Dask),

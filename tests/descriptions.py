@@ -14,7 +14,7 @@ def written(**sections: Any) -> dict[str, Any]:
     raw: dict[str, Any] = {
         "nodes": {
             "standard": {"cores": 4, "memory": "16G", "reserved": {"cores": "500m", "memory": "1G"}},
-            "gpu": {"cores": 8, "memory": "64G"},
+            "gpu": {"cores": 8, "memory": "64G", "reserved": {}, "ladder": []},
         },
         "sizes": {
             "small": {"order": 1, "node": "standard", "share": "1/4"},

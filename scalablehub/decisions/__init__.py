@@ -3,6 +3,7 @@
 Page, REST, gateway, data access and `check` ask here; nobody re-implements a rule.
 """
 
+from scalablehub.decisions.capping import Amount, Bound, Bounds, Excess, bounds_of, excess
 from scalablehub.decisions.choosing import Refusal, Selection, choose, remembered
 from scalablehub.decisions.deciding import (
     BucketChoice,
@@ -12,6 +13,7 @@ from scalablehub.decisions.deciding import (
     DirectoryChoice,
     ImageChoice,
     InterfaceChoice,
+    OwnImageChoice,
     SizeChoice,
     State,
     User,
@@ -19,19 +21,26 @@ from scalablehub.decisions.deciding import (
 )
 
 __all__ = [
+    "Amount",
+    "Bound",
+    "Bounds",
     "BucketChoice",
     "Choice",
     "DaskChoice",
     "Decision",
     "DirectoryChoice",
+    "Excess",
     "ImageChoice",
     "InterfaceChoice",
+    "OwnImageChoice",
     "Refusal",
     "Selection",
     "SizeChoice",
     "State",
     "User",
+    "bounds_of",
     "choose",
     "decide",
+    "excess",
     "remembered",
 ]

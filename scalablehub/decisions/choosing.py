@@ -6,6 +6,7 @@ gone falls to an allowed one through `remembered`, which never raises.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -18,9 +19,14 @@ from scalablehub.decisions.deciding import (
     SizeChoice,
     State,
 )
+from scalablehub.description.models import OWN_IMAGE
 from scalablehub.errors import PublicError, shown
 
 KINDS = ("size", "image", "interface")
+
+# What any container image's name is made of, and no template, shell or header could be; the registry's own
+# rules are stricter. https://github.com/opencontainers/distribution-spec
+_REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,382}")
 
 _SomeChoice = TypeVar("_SomeChoice", bound=Choice)
 
@@ -65,7 +71,10 @@ def choose(decision: Decision, options: object) -> Selection:
     size = _pick("size", decision.sizes, options)
     # Where no image is named, one that has the interface is better than the first.
     wanted = options.get("interface")
-    image = _pick("image", sorted(decision.images, key=lambda i: not _fits(decision, i, wanted)), options)
+    if _is_own(options.get("image")):
+        image = _own_image(decision, options["image"])
+    else:
+        image = _pick("image", sorted(decision.images, key=lambda i: not _fits(decision, i, wanted)), options)
     return Selection(size, image, _pick_interface(decision, image, options))
 
 
@@ -90,6 +99,47 @@ def remembered(decision: Decision, options: object) -> tuple[Selection | None, l
         return choose(decision, kept), notes
     except Refusal as refusal:
         return None, [refusal.message]
+
+
+def _is_own(name: object) -> bool:
+    return isinstance(name, str) and (name == OWN_IMAGE or name.startswith(f"{OWN_IMAGE}:"))
+
+
+def _own_image(decision: Decision, name: str) -> ImageChoice:
+    """Return the image that a user named, if they may.
+
+    Raises:
+        Refusal: they may not name any, or not this one.
+    """
+    own = decision.own_image
+    if own is None or own.state is State.HIDDEN:
+        raise Refusal(
+            "image-unknown", f"There is no image {shown(name)} for you; {_remedy(decision.images)}."
+        )
+    if own.state is State.LOCKED:
+        raise Refusal("image-locked", f"{own.display_name} cannot be chosen: {own.why}", 403)
+    reference = name.removeprefix(OWN_IMAGE).removeprefix(":")
+    if not reference:
+        raise Refusal("image-unnamed", "Write the name of the image, such as 'quay.io/pangeo/base:2026.1'.")
+    if not _REFERENCE.fullmatch(reference):
+        raise Refusal("image-malformed", f"{shown(reference)} is not the name of a container image.")
+    if not any(re.fullmatch(pattern, reference) for pattern in own.patterns):
+        raise Refusal(
+            "image-not-allowed",
+            f"{shown(reference)} is not among the images that this hub allows; ask its admin.",
+            403,
+        )
+    return ImageChoice(
+        name,
+        reference,
+        "",
+        State.OPEN,
+        own.why,
+        own.place,
+        image=reference,
+        prefix=None,
+        interfaces=own.interfaces,
+    )
 
 
 def _fits(decision: Decision, image: ImageChoice, wanted: object) -> bool:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
-from scalablehub.description.models import Bucket, Description, Directory, Entry, Image, Interface, Size
+from scalablehub.decisions.capping import Amount, Bounds, bounds_of, excess
+from scalablehub.description.models import (
+    OWN_IMAGE,
+    Bucket,
+    Description,
+    Directory,
+    Entry,
+    Image,
+    Interface,
+    NodePool,
+    OwnImage,
+    Size,
+)
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -48,6 +60,7 @@ class Choice:
         state: open, locked (shown with ``why``), or hidden.
         why: the reason for the state, in words for this user.
         place: the line of the description that decides, such as ``ScalableHub.sizes.large.allowed_groups``.
+        icon: a sign before the name.
     """
 
     name: str
@@ -56,6 +69,7 @@ class Choice:
     state: State
     why: str
     place: str
+    icon: str = field(default="", kw_only=True)
 
     @property
     def is_open(self) -> bool:
@@ -65,11 +79,19 @@ class Choice:
 
 @dataclass(frozen=True)
 class SizeChoice(Choice):
-    """A size: cores, bytes of memory, and the node pool it runs on."""
+    """A size: cores, bytes of memory, GPUs, its node pool, and its price per hour if it has one."""
 
     cores: float
     memory: int
     node: str
+    gpus: int = 0
+    price: float | None = None
+    spot: bool = False
+
+    @property
+    def amount(self) -> Amount:
+        """What one server of this size takes."""
+        return Amount(1, self.cores, self.memory, self.gpus, self.price or 0)
 
 
 @dataclass(frozen=True)
@@ -79,6 +101,15 @@ class ImageChoice(Choice):
     image: str | None
     prefix: str | None
     interfaces: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OwnImageChoice(Choice):
+    """An image that the user names: what its whole name has to match, and the interfaces it can have."""
+
+    patterns: tuple[str, ...]
+    interfaces: tuple[str, ...]
+    max_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +160,12 @@ class DaskChoice:
 
 @dataclass(frozen=True)
 class Decision:
-    """Everything that one user may have, in the order of the page."""
+    """Everything that one user may have, in the order of the page.
+
+    Attributes:
+        bounds: the most of everything that they, and the groups that they are in, may have at a time.
+        currency: what stands before a price.
+    """
 
     user: User
     sizes: tuple[SizeChoice, ...]
@@ -140,7 +176,21 @@ class Decision:
     dask: DaskChoice = field(
         default=DaskChoice(State.HIDDEN, "this hub has no Dask clusters", "ScalableHub.dask")
     )
+    own_image: OwnImageChoice | None = None
+    bounds: tuple[Bounds, ...] = ()
+    currency: str = "$"
 
+
+class Verdict(NamedTuple):
+    """Whether somebody may have something, why, and the line of the description that decides."""
+
+    state: State
+    why: str
+    place: str
+
+
+# From the most open to the most closed.
+_CLOSED = (State.OPEN, State.LOCKED, State.HIDDEN)
 
 _SomeEntry = TypeVar("_SomeEntry", bound=Entry)
 
@@ -157,31 +207,53 @@ def decide(
         place: how the admin calls the whole description.
     """
 
-    def verdict(section: str, name: str, entry: Entry) -> tuple[str, str, str, State, str, str]:
-        where = f"{section}.{name}"
+    def verdict(where: str, entry: Entry) -> Verdict:
         if where in lacks:
-            state, why, line = State.LOCKED, lacks[where], f"{place}.{where}"
-        else:
-            state, why, line = _allowed(user, entry.allowed_groups, entry.locked, f"{place}.{where}")
-        return name, entry.display_name or name, entry.description, state, why, line
+            return Verdict(State.LOCKED, lacks[where], f"{place}.{where}")
+        return _allowed(user, entry.allowed_groups, entry.locked, f"{place}.{where}")
+
+    def size_verdict(where: str, entry: Size, pool: NodePool | None) -> Verdict:
+        found = verdict(where, entry)
+        if pool is None:
+            return found
+        of_pool = _allowed(user, pool.allowed_groups, pool.locked, f"{place}.nodes.{entry.node}")
+        return max(found, of_pool, key=lambda one: _CLOSED.index(one.state))
 
     def size(name: str, entry: Size) -> SizeChoice:
+        pool = description.nodes.get(entry.node or "")
         return SizeChoice(
-            *verdict("sizes", name, entry), cores=entry.cores or 0, memory=entry.memory or 0, node=entry.node
+            **_common(name, entry, size_verdict(f"sizes.{name}", entry, pool)),
+            cores=entry.cores or 0,
+            memory=entry.memory or 0,
+            node=entry.node or "",
+            gpus=entry.gpus or 0,
+            price=entry.price,
+            spot=pool is not None and pool.spot,
         )
 
     def image(name: str, entry: Image) -> ImageChoice:
-        interfaces = entry.interfaces if entry.interfaces is not None else tuple(description.interfaces)
         return ImageChoice(
-            *verdict("images", name, entry), image=entry.image, prefix=entry.prefix, interfaces=interfaces
+            **_common(name, entry, verdict(f"images.{name}", entry)),
+            image=entry.image,
+            prefix=entry.prefix,
+            interfaces=_interfaces(description, entry.interfaces),
+        )
+
+    def own_image(entry: OwnImage) -> OwnImageChoice:
+        common = _common(OWN_IMAGE, entry, verdict("own_image", entry))
+        return OwnImageChoice(
+            **common | {"display_name": entry.display_name or "Another image"},
+            patterns=entry.patterns,
+            interfaces=_interfaces(description, entry.interfaces),
+            max_size=entry.max_size,
         )
 
     def interface(name: str, entry: Interface) -> InterfaceChoice:
-        return InterfaceChoice(*verdict("interfaces", name, entry), url=entry.url)
+        return InterfaceChoice(**_common(name, entry, verdict(f"interfaces.{name}", entry)), url=entry.url)
 
     def bucket(name: str, entry: Bucket) -> BucketChoice:
         return BucketChoice(
-            *verdict("buckets", name, entry),
+            **_common(name, entry, verdict(f"buckets.{name}", entry)),
             url=f"{entry.url}/{user.slug}" if entry.per_user else entry.url,
             endpoint=entry.endpoint,
             region=entry.region,
@@ -191,23 +263,57 @@ def decide(
 
     def directory(name: str, entry: Directory) -> DirectoryChoice:
         return DirectoryChoice(
-            *verdict("directories", name, entry),
+            **_common(name, entry, verdict(f"directories.{name}", entry)),
             claim=entry.claim,
             mount=entry.mount,
             folder=entry.folder,
             writable=entry.access == "write",
         )
 
-    sizes = tuple(size(*item) for item in _sorted(description.sizes))
+    sizes = {name: size(name, entry) for name, entry in _sorted(description.sizes)}
+    bounds = bounds_of(description, user.groups, place)
     return Decision(
         user=user,
-        sizes=sizes,
+        sizes=tuple(
+            _for_servers(choice, bounds)
+            for name, choice in sizes.items()
+            if not description.sizes[name].hidden
+        ),
         images=tuple(image(*item) for item in _sorted(description.images)),
         interfaces=tuple(interface(*item) for item in _sorted(description.interfaces)),
         buckets=tuple(bucket(*item) for item in _sorted(description.buckets)),
         directories=tuple(directory(*item) for item in _sorted(description.directories)),
-        dask=_decide_dask(description, user, sizes, lacks, place),
+        dask=_decide_dask(description, user, tuple(sizes.values()), lacks, place),
+        own_image=own_image(description.own_image) if description.own_image is not None else None,
+        bounds=bounds,
+        currency=description.currency,
     )
+
+
+def _common(name: str, entry: Entry, verdict: Verdict) -> dict[str, Any]:
+    return {
+        "name": name,
+        "display_name": entry.display_name or name,
+        "description": entry.description,
+        "icon": entry.icon,
+        "state": verdict.state,
+        "why": verdict.why,
+        "place": verdict.place,
+    }
+
+
+def _interfaces(description: Description, names: tuple[str, ...] | None) -> tuple[str, ...]:
+    return names if names is not None else tuple(description.interfaces)
+
+
+def _for_servers(size: SizeChoice, bounds: tuple[Bounds, ...]) -> SizeChoice:
+    """Return the size as servers may have it: one that is over a bound by itself cannot be chosen."""
+    if not size.is_open:
+        return size
+    for bound in bounds:
+        if (found := excess(bound, Amount(), size.amount)) is not None:
+            return replace(size, state=State.LOCKED, why=f"{found.sentence}.", place=found.place)
+    return size
 
 
 def _decide_dask(
@@ -230,7 +336,14 @@ def _decide_dask(
         why,
         line,
         workers=tuple(
-            size for size in sizes if size.is_open and (dask.workers is None or size.name in dask.workers)
+            size
+            for size in sizes
+            if size.is_open
+            and (
+                size.name in dask.workers
+                if dask.workers is not None
+                else not description.sizes[size.name].hidden
+            )
         ),
         max_workers=dask.max_workers,
         max_clusters=dask.max_clusters,
@@ -238,18 +351,16 @@ def _decide_dask(
     )
 
 
-def _allowed(
-    user: User, allowed_groups: tuple[str, ...] | None, locked: str, place: str
-) -> tuple[State, str, str]:
+def _allowed(user: User, allowed_groups: tuple[str, ...] | None, locked: str, place: str) -> Verdict:
     if allowed_groups is None:
-        return State.OPEN, "for everybody", place
+        return Verdict(State.OPEN, "for everybody", place)
     line = f"{place}.allowed_groups"
     shared = sorted(user.groups.intersection(allowed_groups))
     if shared:
-        return State.OPEN, f"for members of {shared[0]}", line
+        return Verdict(State.OPEN, f"for members of {shared[0]}", line)
     names = " or ".join(allowed_groups)
     reason = f"only for members of {names}" if names else "for nobody"
-    return (State.LOCKED, locked, line) if locked else (State.HIDDEN, reason, line)
+    return Verdict(State.LOCKED, locked, line) if locked else Verdict(State.HIDDEN, reason, line)
 
 
 def _sorted(entries: Mapping[str, _SomeEntry]) -> list[tuple[str, _SomeEntry]]:

@@ -6,22 +6,28 @@ Nothing here imports JupyterHub or Kubernetes: plain functions on plain models.
 from scalablehub.description.checking import check_complete, check_references
 from scalablehub.description.loading import DescriptionError, Problem, canonical_json, load_description
 from scalablehub.description.models import (
+    OWN_IMAGE,
     THIS_MACHINE,
     Bucket,
+    Cap,
     Dask,
     Description,
     Directory,
     Image,
     Interface,
     NodePool,
+    OwnImage,
+    Registries,
     Size,
     Toleration,
 )
 from scalablehub.description.resolving import Capacity, resolve
 
 __all__ = [
+    "OWN_IMAGE",
     "THIS_MACHINE",
     "Bucket",
+    "Cap",
     "Capacity",
     "Dask",
     "Description",
@@ -30,7 +36,9 @@ __all__ = [
     "Image",
     "Interface",
     "NodePool",
+    "OwnImage",
     "Problem",
+    "Registries",
     "Size",
     "Toleration",
     "canonical_json",

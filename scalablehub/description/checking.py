@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from fractions import Fraction
 
-from scalablehub.description.models import Description, NodePool, Size
+from scalablehub.description.ladder import as_written, gpus_of, room_of, rungs, share_of
+from scalablehub.description.models import OWN_IMAGE, Description, NodePool, Size
 from scalablehub.description.units import format_bytes, format_cores
 
 
 def check_references(description: Description) -> Iterator[tuple[str, str]]:
     """Yield (place, sentence) for each name that is not there and each size that no node can hold."""
-    for name, size in description.sizes.items():
-        pool = description.nodes.get(size.node)
-        if pool is None:
-            yield f"sizes.{name}.node", _absent(size.node, "nodes", description.nodes)
-        elif pool.cores is not None and pool.memory is not None:  # else measured, and checked again, later
-            yield from _misfit(name, size, pool)
-    for name, image in description.images.items():
-        for interface in image.interfaces or ():
-            if interface not in description.interfaces:
-                yield (
-                    f"images.{name}.interfaces",
-                    _absent(interface, "interfaces", description.interfaces),
-                )
-    if description.dask is not None:
+    # A ladder of a node that is still to be measured may have any size; all is checked again, then.
+    unmeasured = any(pool.cores is None or pool.memory is None for pool in description.nodes.values())
+    ladders = rungs(description)
+    yield from _false_steps(description)
+    yield from _size_problems(description, ladders, unmeasured)
+    yield from _interface_problems(description)
+    if OWN_IMAGE in description.images:
+        yield f"images.{OWN_IMAGE}", "is how users call an image of their own; choose another name"
+    if description.dask is not None and not unmeasured:
+        sizes = {**description.sizes, **ladders}
         for worker in description.dask.workers or ():
-            if worker not in description.sizes:
-                yield "dask.workers", _absent(worker, "sizes", description.sizes)
+            if worker not in sizes:
+                yield "dask.workers", _absent(worker, "sizes", sizes)
     variables = {name: bucket.variable for name, bucket in description.buckets.items()}
     yield from _clashes("buckets", "variable", "bucket", variables)
     mounts = {name: directory.mount for name, directory in description.directories.items()}
@@ -36,38 +32,63 @@ def check_references(description: Description) -> Iterator[tuple[str, str]]:
 
 def check_complete(description: Description) -> Iterator[tuple[str, str]]:
     """Yield (place, sentence) for each section without which nobody can start a server."""
-    for section in ("sizes", "images", "interfaces"):
-        if not getattr(description, section):
+    measured_later = any(pool.cores is None or pool.memory is None for pool in description.nodes.values())
+    if not description.sizes and not rungs(description) and not measured_later:
+        yield "sizes", "is empty, and no node pool has a ladder of them; a hub needs at least one of them"
+    for section in ("images", "interfaces"):
+        if not getattr(description, section) and not (section == "images" and description.own_image):
             yield section, "is empty; a hub needs at least one of them"
 
 
-def share_of(pool: NodePool, share: str) -> tuple[float, int]:
-    """Return (cores, bytes) of a share of one node of the pool, after what the system takes.
-
-    Cores are rounded down to thousandths, memory to whole MiB, so that the shares of a node always fit it.
-    """
-    cores, memory = _usable(pool)
-    thousandths = int(cores * 1000 * Fraction(share))
-    mebibytes = int(Fraction(memory, 2**20) * Fraction(share))
-    return thousandths / 1000, mebibytes * 2**20
-
-
-def _usable(pool: NodePool) -> tuple[Fraction, int]:
-    cores = _as_written(pool.cores or 0) - _as_written(pool.reserved.cores)
-    return max(cores, Fraction(0)), max((pool.memory or 0) - pool.reserved.memory, 0)
-
-
-def _as_written(cores: float) -> Fraction:
-    """Return exactly the decimal number that a person reads, not the binary one closest to it."""
-    return Fraction(repr(cores))
+def _size_problems(
+    description: Description, ladders: Mapping[str, Mapping[str, str]], unmeasured: bool
+) -> Iterator[tuple[str, str]]:
+    for name, size in description.sizes.items():
+        node = size.node or ladders.get(name, {}).get("node")
+        if node is None:
+            if not unmeasured:
+                yield f"sizes.{name}.node", _nowhere(ladders)
+        elif (pool := description.nodes.get(node)) is None:
+            yield f"sizes.{name}.node", _absent(node, "nodes", description.nodes)
+        else:
+            yield from _unmeasured(name, size, ladders)
+            if pool.cores is not None and pool.memory is not None:
+                yield from _misfit(name, size, pool, node)
 
 
-def _misfit(name: str, size: Size, pool: NodePool) -> Iterator[tuple[str, str]]:
-    cores, memory = _usable(pool)
-    room = f"a node of '{size.node}' has {format_cores(float(cores))} and {format_bytes(memory)} for servers"
+def _interface_problems(description: Description) -> Iterator[tuple[str, str]]:
+    lists = {f"images.{name}": image.interfaces for name, image in description.images.items()}
+    if description.own_image is not None:
+        lists["own_image"] = description.own_image.interfaces
+    for place, interfaces in lists.items():
+        for interface in interfaces or ():
+            if interface not in description.interfaces:
+                yield f"{place}.interfaces", _absent(interface, "interfaces", description.interfaces)
+
+
+def _false_steps(description: Description) -> Iterator[tuple[str, str]]:
+    """Yield (place, sentence) for each share of a stated ladder that is no size."""
+    for name, pool in description.nodes.items():
+        for share in pool.ladder or ():
+            if gpus_of(pool, share).denominator != 1:
+                yield f"nodes.{name}.ladder", _splits(pool, share)
+            elif pool.cores is not None and pool.memory is not None and not all(share_of(pool, share)):
+                yield f"nodes.{name}.ladder", f"{share} is nothing: {_room(pool, name)}; leave it out"
+
+
+def _unmeasured(name: str, size: Size, ladders: Iterable[str]) -> Iterator[tuple[str, str]]:
+    if size.share is None and size.cores is None and name not in ladders:
+        yield f"sizes.{name}", "a size needs 'share', such as '1/4', or both 'cores' and 'memory'"
+
+
+def _misfit(name: str, size: Size, pool: NodePool, node: str) -> Iterator[tuple[str, str]]:
+    cores, memory = room_of(pool)
+    room = _room(pool, node)
     if size.share is not None and not all(share_of(pool, size.share)):
         yield f"sizes.{name}.share", f"{size.share} is nothing: {room}; ask for a larger share"
-    if size.cores is not None and _as_written(size.cores) > cores:
+    if size.share is not None and size.gpus is None and gpus_of(pool, size.share).denominator != 1:
+        yield f"sizes.{name}.share", _splits(pool, size.share)
+    if size.cores is not None and as_written(size.cores) > cores:
         yield (
             f"sizes.{name}.cores",
             f"{format_cores(size.cores)} can never be scheduled: {room}; ask for at most that",
@@ -77,6 +98,27 @@ def _misfit(name: str, size: Size, pool: NodePool) -> Iterator[tuple[str, str]]:
             f"sizes.{name}.memory",
             f"{format_bytes(size.memory)} can never be scheduled: {room}; ask for at most that",
         )
+    if (size.gpus or 0) > pool.gpus:
+        yield (
+            f"sizes.{name}.gpus",
+            f"{size.gpus} can never be scheduled: a node of '{node}' has {pool.gpus}; ask for at most that",
+        )
+
+
+def _room(pool: NodePool, node: str) -> str:
+    cores, memory = room_of(pool)
+    room = f"a node of '{node}' has {format_cores(float(cores))} and {format_bytes(memory)} for servers"
+    stated = f"{room} after what 'reserved' takes unless it is stated"
+    return room if pool.reserved is not None else stated
+
+
+def _splits(pool: NodePool, share: str) -> str:
+    return f"{share} of {pool.gpus} GPUs is not a whole number of them; choose another share"
+
+
+def _nowhere(ladders: Iterable[str]) -> str:
+    known = ", ".join(ladders)
+    return "is missing; write the node pool" + (f", or a size of a ladder: {known}" if known else "")
 
 
 def _clashes(

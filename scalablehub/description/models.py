@@ -6,6 +6,7 @@ their entries on the page, then the name does. Unknown keys are errors.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -22,6 +23,8 @@ from scalablehub.description.units import Bytes, Cores, Seconds, Share, SomeByte
 from scalablehub.errors import shown
 
 THIS_MACHINE = "this-machine"
+OWN_IMAGE = "own"
+"""How a user's options call an image that they name themselves: ``own:quay.io/pangeo/base:2026.1``."""
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?$")]
 Groups = Annotated[
@@ -39,6 +42,9 @@ class Entry(Section):
     order: int = Field(0, description="Where it stands among its like: lowest first, then by name.")
     display_name: str = Field("", description="What people read. Default: the entry's name.")
     description: str = Field("", description="One sentence under the name.")
+    icon: Annotated[str, StringConstraints(max_length=8)] = Field(
+        "", description="A sign before the name, such as an emoji."
+    )
     allowed_groups: Groups = None
     locked: str = Field(
         "",
@@ -48,7 +54,10 @@ class Entry(Section):
 
 
 class Reserved(Section):
-    """What the system takes of each node before anybody's server gets a share."""
+    """What the system takes of each node before anybody's server gets a share.
+
+    `scalablehub check --measure` reads it from a live Kubernetes cluster.
+    """
 
     cores: Cores = Field(0, description="Cores kept for the system, such as 0.5.")
     memory: Bytes = Field(0, description="Memory kept for the system, such as '1G'.")
@@ -103,16 +112,48 @@ class Toleration(Section):
 
 
 class NodePool(Section):
-    """Nodes of one kind: a machine type of a cloud, or this machine."""
+    """Nodes of one kind: a machine type of a cloud, or this machine.
+
+    Where `sizes` has none on it, its ladder gives the sizes.
+    """
 
     order: int = Field(0, description="Where it stands among its like: lowest first, then by name.")
-    description: str = Field("", description="One sentence for the admin's own eyes.")
+    display_name: str = Field("", description="What people read. Default: the entry's name.")
+    description: str = Field("", description="One sentence under the sizes of its ladder.")
+    allowed_groups: Groups = None
+    locked: str = Field(
+        "",
+        description="A sentence for those who may not have it, such as 'Ask the GPU team.'; "
+        "its sizes are then shown to them, locked. Without one they are hidden from them.",
+    )
     instance: Literal["this-machine"] | None = Field(
         None, description="'this-machine': the capacity is measured where the hub runs."
     )
     cores: SomeCores | None = Field(None, description="Cores of one node.")
     memory: SomeBytes | None = Field(None, description="Memory of one node, such as '64G'.")
-    reserved: Reserved = Field(default_factory=Reserved, description="What the system takes of one node.")
+    gpus: int = Field(0, ge=0, description="GPUs of one node.")
+    gpu_resource: Annotated[str, StringConstraints(pattern=_LABEL_KEY)] = Field(
+        "nvidia.com/gpu", description="How Kubernetes calls its GPUs."
+    )
+    reserved: Reserved | None = Field(
+        None,
+        description="What the system takes of one node. Default: half a core, and a tenth of the memory "
+        "but at least 1G.",
+    )
+    ladder: tuple[Share, ...] | None = Field(
+        None,
+        description="Shares of one node that are sizes, such as [1, 1/2, 1/4]; their names are the pool's "
+        "and the share's, such as 'highmem-1-4'. Default: halves down to one core, where no size names the "
+        "pool. An empty list is no ladder.",
+    )
+    price: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="Price of one node per hour, in `currency`."
+    )
+    spot: bool = Field(False, description="Whether the cloud may take its nodes back at any time.")
+    max_nodes: Annotated[int, Field(ge=1)] | None = Field(None, description="Most nodes that it can have.")
+    startup: Seconds | None = Field(
+        None, description="How long a new node takes to be ready, such as '5m'. Default: it is not said."
+    )
     selector: dict[LabelKey, LabelValue] = Field(
         default_factory=dict, description="Labels of its nodes in Kubernetes. Default: any node."
     )
@@ -127,19 +168,34 @@ class NodePool(Section):
 
 
 class Size(Entry):
-    """A server's or a Dask worker's share of a node: cores may burst, memory is guaranteed and the limit."""
+    """A server's or a Dask worker's share of a node: cores may burst, memory is guaranteed and the limit.
 
-    node: Name = Field(description="The node pool it runs on.")
+    A size with the name of a ladder's changes that one: `highmem-1-4: {display_name: Small}`.
+    """
+
+    node: Name | None = Field(
+        None, description="The node pool it runs on. May be left out where the name is a ladder's."
+    )
     share: Share | None = Field(None, description="A share of one node, such as '1/4', after the system's.")
     cores: SomeCores | None = Field(None, description="Cores, if not given by a share.")
     memory: SomeBytes | None = Field(None, description="Memory, such as '8G', if not given by a share.")
+    gpus: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="GPUs. Default: the share of its node's, and none beside 'cores'."
+    )
+    price: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="Price per hour, in `currency`. Default: its part of the node's."
+    )
+    hidden: bool = Field(
+        False,
+        description="Whether servers cannot have it, and Dask workers only where `dask.workers` says so.",
+    )
 
     @model_validator(mode="after")
     def _has_one_measure(self) -> Size:
         stated = (self.cores is not None, self.memory is not None)
         if self.share is not None and any(stated):
             raise ValueError("a size has either 'share' or 'cores' and 'memory'; leave one of them out")
-        if self.share is None and not all(stated):
+        if any(stated) and not all(stated):
             raise ValueError("a size needs 'share', such as '1/4', or both 'cores' and 'memory'")
         return self
 
@@ -175,6 +231,80 @@ class Image(Entry):
     def _can_be_found(self) -> Image:
         if self.image is None and self.prefix is None:
             raise ValueError("an image needs 'image' (a container image) or 'prefix' (a Python environment)")
+        return self
+
+
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{shown(value)} is not a regular expression: {error}") from None
+    return value
+
+
+class OwnImage(Entry):
+    """A container image that a user names themselves, for hubs in Kubernetes."""
+
+    patterns: tuple[Annotated[str, AfterValidator(_pattern)], ...] = Field(
+        (),
+        description="Regular expressions, one of which the whole name has to match, such as "
+        "'quay\\.io/pangeo/.*:[0-9.]+'. An empty list allows nothing.",
+    )
+    interfaces: tuple[Name, ...] | None = Field(
+        None, description="Names of the interfaces it can be used with. Default: all of them."
+    )
+    max_size: SomeBytes | None = Field(
+        None, description="Most that its download may be, such as '8G', where its registry is asked."
+    )
+
+
+class Registries(Section):
+    """What is asked of the registries that images come from. Credentials are not part of the description."""
+
+    check: bool = Field(
+        True, description="Whether a user's own image is looked for in its registry before the start."
+    )
+    pin: bool = Field(
+        True,
+        description="Whether a tag is replaced by its digest at the start, so that a server and its Dask "
+        "workers run the same image. Where a registry does not answer, the tag stays.",
+    )
+    platform: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+/[a-z0-9]+(/[a-z0-9.]+)?$")] = Field(
+        "linux/amd64", description="What the nodes are."
+    )
+    insecure: tuple[str, ...] = Field(
+        (),
+        description="Hosts, with their ports, that are asked over plain HTTP, such as 'registry.local:5000'.",
+    )
+
+
+class Cap(Section):
+    """The most that somebody may have at a time, all their servers together.
+
+    What the entries of a user's groups say goes before what the entries for everybody say; of several, the
+    most generous holds, measure by measure.
+    """
+
+    groups: tuple[str, ...] | None = Field(
+        None, description="Names of the groups whose members it is for. Default: everybody."
+    )
+    together: bool = Field(
+        False,
+        description="Whether all members of a group together have that much, instead of each of them. "
+        "It holds beside what each may have.",
+    )
+    servers: Annotated[int, Field(ge=0)] | None = Field(None, description="Most servers.")
+    cores: Cores | None = Field(None, description="Most cores.")
+    memory: Bytes | None = Field(None, description="Most memory, such as '64G'.")
+    gpus: Annotated[int, Field(ge=0)] | None = Field(None, description="Most GPUs.")
+    price: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="Highest price per hour, in `currency`. A size without a price costs nothing."
+    )
+
+    @model_validator(mode="after")
+    def _is_of_a_group(self) -> Cap:
+        if self.together and not self.groups:
+            raise ValueError("'together' is for groups; write their names in 'groups'")
         return self
 
 
@@ -269,7 +399,17 @@ class Description(Section):
     nodes: dict[Name, NodePool] = Field(default_factory=dict, description="Node pools by name.")
     sizes: dict[Name, Size] = Field(default_factory=dict, description="Sizes of servers and workers by name.")
     images: dict[Name, Image] = Field(default_factory=dict, description="Environments by name.")
+    own_image: OwnImage | None = Field(
+        None, description="Images that users name themselves; leave it out for a hub without."
+    )
+    registries: Registries = Field(default_factory=Registries, description="What registries are asked.")
     interfaces: dict[Name, Interface] = Field(default_factory=dict, description="Interfaces by name.")
+    caps: dict[Name, Cap] = Field(
+        default_factory=dict, description="The most that somebody may have, by name."
+    )
+    currency: Annotated[str, StringConstraints(max_length=4)] = Field(
+        "$", description="What stands before a price."
+    )
     buckets: dict[Name, Bucket] = Field(default_factory=dict, description="Shared data by name.")
     directories: dict[Name, Directory] = Field(
         default_factory=dict, description="Shared folders on servers in Kubernetes by name."

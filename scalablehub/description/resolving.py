@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from scalablehub.description.checking import share_of
+from scalablehub.description.ladder import gpus_of, ladder_of, price_of, rungs, share_of
 from scalablehub.description.loading import load_description
 from scalablehub.description.models import THIS_MACHINE, Description
 
@@ -34,13 +34,31 @@ def resolve(
         if pool["instance"] == THIS_MACHINE and machine is not None:
             pool["cores"] = pool["cores"] or machine.cores
             pool["memory"] = pool["memory"] or machine.memory
-    measured = load_description(raw)
-    for name, size in measured.sizes.items():
-        node = measured.nodes[size.node]
-        if size.share is not None and node.cores is not None and node.memory is not None:
-            cores, memory = share_of(node, size.share)
-            raw["sizes"][name] |= {"share": None, "cores": cores, "memory": memory}
     for bucket in raw["buckets"].values():
         if bucket["endpoint"] == THIS_MACHINE and store is not None:
             bucket["endpoint"] = store
+    measured = load_description(raw)
+    ladders = rungs(measured)
+    for name, pool in raw["nodes"].items():
+        if pool["cores"] is not None and pool["memory"] is not None:
+            pool["ladder"] = ladder_of(measured, name)
+    for name in [*ladders, *(name for name in measured.sizes if name not in ladders)]:
+        written = measured.sizes[name].model_dump(exclude_defaults=True) if name in measured.sizes else {}
+        raw["sizes"][name] = _measured(ladders.get(name, {}), written, measured)
     return load_description(raw)
+
+
+def _measured(rung: dict[str, Any], written: dict[str, Any], description: Description) -> dict[str, Any]:
+    """Return a size with its measures, from what the ladder has and what the admin wrote over it."""
+    if "cores" in written:
+        rung = {key: value for key, value in rung.items() if key != "share"}
+    size = rung | written
+    pool = description.nodes[size["node"]]
+    if pool.cores is None or pool.memory is None:
+        return size
+    if (share := size.pop("share", None)) is not None:
+        size["cores"], size["memory"] = share_of(pool, share)
+        size.setdefault("gpus", int(gpus_of(pool, share)))
+    gpus = size.setdefault("gpus", 0)
+    size.setdefault("price", price_of(pool, size["cores"], size["memory"], gpus))
+    return size

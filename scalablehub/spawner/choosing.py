@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict
+from typing import Any, ClassVar
 
+from jupyterhub import orm
 from tornado import web
 from traitlets import Any as AnyTrait
 from traitlets import Dict, Unicode, default
 from traitlets.config import LoggingConfigurable
 
 from scalablehub.dask.environment import dask_environment
-from scalablehub.decisions import Decision, Refusal, Selection, User, choose, decide, remembered
+from scalablehub.decisions import (
+    Amount,
+    Bounds,
+    Decision,
+    Refusal,
+    Selection,
+    User,
+    choose,
+    decide,
+    excess,
+    remembered,
+)
+from scalablehub.description import OWN_IMAGE
 from scalablehub.spawner.form import render_form
+from scalablehub.spawner.ledger import Holder, Ledger
 from scalablehub.storage.access import bucket_access
 from scalablehub.storage.environment import bucket_environment
+
+OWN_IMAGE_FIELD = "own_image"
+"""The field of the spawn page with the name of a user's own image."""
 
 
 class ChoosingSpawner(LoggingConfigurable):
@@ -56,15 +74,21 @@ class ChoosingSpawner(LoggingConfigurable):
         "{'access_key': …, 'secret_key': …}."
     ).tag(config=True)
 
+    ledger: ClassVar[Ledger] = Ledger()
+    """What all servers of this hub's process take."""
+
     selection: Selection | None = None
+    _amount: Amount | None = None
     _decision_of_start: Decision | None = None
 
     # What the Spawner beside it brings.
     user: Any
+    name: str
     hub: Any
     db: Any
     orm_spawner: Any
     user_options: Any
+    _log_name: str
 
     @default("options_form")
     def _default_options_form(self) -> Callable[[ChoosingSpawner], str]:
@@ -117,12 +141,52 @@ class ChoosingSpawner(LoggingConfigurable):
         decision = self._decision_of_start = self.decision()
         try:
             self.selection = choose(decision, self.user_options)
+            self.hold(self.selection.size.amount)
         except Refusal as refusal:
             self._forget_refused(decision)
             error = web.HTTPError(refusal.status, refusal.message)
             error.jupyterhub_message = refusal.message  # type: ignore[attr-defined]
             raise error from None
         return self.selection
+
+    def hold(self, amount: Amount) -> None:
+        """Enter what this server takes in the ledger, if its user and their groups may have that much.
+
+        Raises:
+            Refusal: it would be more than a cap.
+        """
+        holder = Holder(self.user.id, self.name)
+        for bounds in self.decision_of_start().bounds:
+            used = self.ledger.total(self._members(bounds), besides=holder)
+            if (found := excess(bounds, used, amount)) is not None:
+                self.log.info("%s is not granted: %s", self._log_name, found.place)
+                raise Refusal("cap-reached", f"{found.sentence}. {_remedy(bounds, used)}", 403)
+        self.ledger.hold(holder, amount)
+        self._amount = amount
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what the hub has to know of the server after a restart, with what it takes."""
+        state: dict[str, Any] = super().get_state()  # type: ignore[misc]
+        return state | ({"amount": asdict(self._amount)} if self._amount is not None else {})
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore what the hub knew of the server, and enter what it takes."""
+        super().load_state(state)  # type: ignore[misc]
+        if (amount := state.get("amount")) is not None:
+            self._amount = Amount(**amount)
+            self.ledger.hold(Holder(self.user.id, self.name), self._amount)
+
+    def clear_state(self) -> None:
+        """Forget the server, which has ended or is about to start anew."""
+        super().clear_state()  # type: ignore[misc]
+        self._amount = None
+        self.ledger.release(Holder(self.user.id, self.name))
+
+    def _members(self, bounds: Bounds) -> Collection[int]:
+        if bounds.group is None:
+            return (self.user.id,)
+        group = orm.Group.find(self.db, bounds.group)
+        return {user.id for user in group.users} if group is not None else (self.user.id,)
 
     def get_env(self) -> dict[str, str]:
         """Return the server's environment: the hub's and the admin's, and over it what was decided."""
@@ -153,10 +217,23 @@ class ChoosingSpawner(LoggingConfigurable):
         self.db.commit()
 
 
+def _remedy(bounds: Bounds, used: Amount) -> str:
+    if not used.servers:
+        return "Choose a smaller size."
+    return "Stop a server first, or choose a smaller size." if bounds.group is None else "Try again later."
+
+
 def options_from_fields(fields: Mapping[str, list[str]]) -> dict[str, Any]:
-    """Return form fields as user options; one that was sent twice stays a list, for `choose` to refuse."""
-    return {
+    """Return form fields as user options; one that was sent twice stays a list, for `choose` to refuse.
+
+    The name that a user wrote beside "another image" becomes the image; beside any other it means nothing.
+    """
+    options = {
         name: values[0] if len(values) == 1 else list(values)
         for name, values in fields.items()
         if name != "_xsrf"
     }
+    reference = options.pop(OWN_IMAGE_FIELD, "")
+    if options.get("image") == OWN_IMAGE and isinstance(reference, str):
+        options["image"] = f"{OWN_IMAGE}:{reference.strip()}"
+    return options

@@ -11,7 +11,7 @@ VALUES = ROOT / "docs" / "how-to" / "values" / "zero-to-jupyterhub.yaml"
 SMALL = """\
 ScalableHub:
   nodes:
-    standard: {cores: 4, memory: 16G}
+    standard: {cores: 4, memory: 16G, reserved: {}}
   sizes:
     small: {order: 1, node: standard, share: 1/4}
     large: {order: 2, node: standard, share: 1, allowed_groups: [research], locked: Ask us.}

@@ -149,6 +149,8 @@ def test_an_image_without_any_interface_that_is_asked_for_is_refused() -> None:
 @pytest.mark.parametrize("section", ["sizes", "images", "interfaces"])
 def test_a_hub_with_nothing_to_choose_says_so(section: str) -> None:
     empty: dict[str, Any] = {section: {}}
+    if section == "sizes":
+        empty["nodes"] = {}
     if section == "interfaces":
         empty["images"] = {"base": {"image": "x"}}
     refused = refusal({}, **empty)
@@ -209,6 +211,75 @@ def test_an_earlier_choice_falls_to_the_nearest_that_is_open(
 
 
 def test_remembered_is_nothing_only_if_nothing_can_be_started() -> None:
-    selection, notes = remembered(decision(sizes={}, dask=None), {"image": "geo"})
+    selection, notes = remembered(decision(nodes={}, sizes={}, dask=None), {"image": "geo"})
     assert selection is None
     assert notes == ["There is no size that you may choose on this hub; ask its admin."]
+
+
+OWN = {"patterns": [r"quay\.io/pangeo/.*", r"ghcr\.io/lab/r:[0-9.]+"], "interfaces": ["lab"]}
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["quay.io/pangeo/base:2026.1", "quay.io/pangeo/base@sha256:" + "a" * 64, "ghcr.io/lab/r:4.5"],
+)
+def test_an_image_that_the_user_names_is_theirs_if_the_whole_of_it_matches(reference: str) -> None:
+    selection = choose(decision(own_image=OWN), {"image": f"own:{reference}"})
+    assert (selection.image.image, selection.image.display_name) == (reference, reference)
+    assert selection.interface.name == "lab"
+    assert selection.as_options()["image"] == f"own:{reference}"
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("own", "image-unnamed"),
+        ("own:", "image-unnamed"),
+        ("own:docker.io/pangeo/base:1", "image-not-allowed"),
+        ("own:evil.io/quay.io/pangeo/base:1", "image-not-allowed"),
+        ("own:ghcr.io/lab/r:4.5@evil/x", "image-not-allowed"),
+        ("own:ghcr.io/lab/r:4.5\n", "image-malformed"),
+        ("own:ghcr.io/lab/r:{username}", "image-malformed"),
+        ("own:quay.io/pangeo/base:1 --privileged", "image-malformed"),
+        ("own:quay.io/pangeo/" + "x" * 400, "image-malformed"),
+        ("own:quay.io/pangeo/b\u0430se:1", "image-malformed"),
+        ("Own:quay.io/pangeo/base:1", "image-unknown"),
+        ("owner:quay.io/pangeo/base:1", "image-unknown"),
+    ],
+)
+def test_any_other_image_of_ones_own_is_refused(name: str, code: str) -> None:
+    assert refusal({"image": name}, own_image=OWN).code == code
+
+
+def test_an_empty_list_of_patterns_allows_no_image() -> None:
+    assert refusal({"image": "own:quay.io/pangeo/base:1"}, own_image={"patterns": []}).status == 403
+
+
+@pytest.mark.parametrize(
+    ("section", "code"),
+    [
+        (None, "image-unknown"),
+        (OWN | {"allowed_groups": ["staff"]}, "image-unknown"),
+        (OWN | {"allowed_groups": ["staff"], "locked": "Ask the staff."}, "image-locked"),
+    ],
+    ids=["no such thing", "hidden", "locked"],
+)
+def test_only_those_who_are_allowed_name_an_image(section: Any, code: str) -> None:
+    assert refusal({"image": "own:quay.io/pangeo/base:1"}, own_image=section).code == code
+    if section:
+        assert choose(decision("staff", own_image=section), {"image": "own:quay.io/pangeo/base:1"})
+
+
+def test_an_image_of_ones_own_that_is_no_longer_allowed_falls_to_another_with_a_note() -> None:
+    selection, notes = remembered(decision(own_image=OWN), {"image": "own:old.io/x:1", "size": "small"})
+    assert selection is not None
+    assert selection.image.name == "base"
+    assert notes == [
+        "Your last choice has changed: 'old.io/x:1' is not among the images that this hub allows; "
+        "ask its admin."
+    ]
+
+
+def test_an_image_of_ones_own_has_only_the_interfaces_that_it_may_have() -> None:
+    refused = refusal({"image": "own:quay.io/pangeo/base:1", "interface": "rstudio"}, own_image=OWN)
+    assert refused.code == "interface-not-in-image"

@@ -200,3 +200,47 @@ def test_a_hub_without_dask_has_no_clusters() -> None:
 
 def test_the_place_is_what_the_admin_calls_the_description() -> None:
     assert decide(described(), User("alice"), place="hub.yaml").sizes[0].place == "hub.yaml.sizes.small"
+
+
+POOLS = {
+    "standard": {"cores": 4, "memory": "16G"},
+    "gpu": {"cores": 8, "memory": "64G", "gpus": 1, "spot": True, "allowed_groups": ["gpu"]},
+}
+
+
+def pooled(*groups: str, **gpu: object) -> dict[str, str]:
+    nodes = {**POOLS, "gpu": POOLS["gpu"] | gpu}
+    description = described(nodes=nodes, sizes={"gpu-1": {"allowed_groups": ["research"]}}, dask=None)
+    return states(decide(resolve(description), User("alice", frozenset(groups))).sizes)
+
+
+@pytest.mark.parametrize(
+    ("groups", "gpu", "state"),
+    [
+        (("gpu", "research"), {}, "open"),
+        (("gpu",), {}, "hidden"),
+        (("research",), {}, "hidden"),
+        (("research",), {"locked": "Ask the GPU team."}, "locked"),
+        ((), {"locked": "Ask the GPU team."}, "hidden"),  # the size itself is not shown to them
+    ],
+)
+def test_a_size_is_as_open_as_its_node_pool(groups: tuple[str, ...], gpu: dict[str, str], state: str) -> None:
+    assert pooled(*groups, **gpu) == {
+        "gpu-1": state,
+        "standard-1": "open",
+        "standard-1-2": "open",
+        "standard-1-4": "open",
+    }
+
+
+def test_what_is_hidden_is_for_workers_that_are_named_only() -> None:
+    sizes = {
+        "seen": {"node": "standard", "share": "1/2"},
+        "unseen": {"node": "standard", "share": 1, "hidden": True},
+    }
+    dask = {"workers": ["unseen"]}
+    of_all = decide(resolve(described(sizes=sizes, dask={})), User("alice"))
+    of_some = decide(resolve(described(sizes=sizes, dask=dask)), User("alice"))
+    assert [size.name for size in of_all.sizes] == ["seen"]
+    assert [size.name for size in of_all.dask.workers] == ["seen"]
+    assert [size.name for size in of_some.dask.workers] == ["unseen"]

@@ -117,7 +117,7 @@ def test_a_machine_that_is_not_measured_stays_as_it_is() -> None:
 
 
 def test_a_capacity_that_an_admin_wrote_is_kept_when_the_machine_is_measured() -> None:
-    nodes = {"machine": {"instance": "this-machine", "cores": 2, "memory": "4G"}}
+    nodes = {"machine": {"instance": "this-machine", "cores": 2, "memory": "4G", "reserved": {}}}
     description = described(nodes=nodes, sizes={"all": {"node": "machine", "share": 1}})
     whole = resolve(description, Capacity(64, 2**40)).sizes["all"]
     assert (whole.cores, whole.memory) == (2, 4 * 2**30)

@@ -158,10 +158,18 @@ def test_nobody_to_sign_in_is_refused(tmp_path: Path) -> None:
     assert refusal_of(hub(tmp_path, {"users": {}})).startswith("LocalHub.users: {} does not fit: ")
 
 
-@pytest.mark.parametrize("section", ["sizes", "images", "interfaces"])
+@pytest.mark.parametrize("section", ["images", "interfaces"])
 def test_hub_that_nobody_could_start_a_server_on_is_refused(tmp_path: Path, section: str) -> None:
     file = hub(tmp_path, {"users": USERS}, **({"images": PREFIXES, "dask": None} | {section: {}}))
     assert refusal_of(file) == f"ScalableHub.{section}: is empty; a hub needs at least one of them"
+
+
+def test_hub_without_any_size_is_refused(tmp_path: Path) -> None:
+    nodes = {"machine": {"cores": 2, "memory": "4G", "ladder": []}}
+    file = hub(tmp_path, {"users": USERS}, images=PREFIXES, dask=None, sizes={}, nodes=nodes)
+    assert refusal_of(file) == (
+        "ScalableHub.sizes: is empty, and no node pool has a ladder of them; a hub needs at least one of them"
+    )
 
 
 def test_image_without_a_prefix_is_refused(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_a_disabled_radio_is_never_checked() -> None:
 
 
 def test_a_page_on_which_nothing_can_be_started_has_nothing_checked_and_says_so() -> None:
-    page = rendered(decision(sizes={}, dask=None))
+    page = rendered(decision(nodes={}, sizes={}, dask=None))
     assert "checked" not in BeautifulSoup(page, "html.parser").find("div").decode().replace(
         "input:checked", ""
     )

@@ -1,0 +1,130 @@
+"""How much somebody may have at a time: all servers of a user, or of a group, together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+from scalablehub.description.models import Cap, Description
+from scalablehub.description.units import format_bytes, format_cores
+
+
+@dataclass(frozen=True)
+class Amount:
+    """What servers take: their number, cores, bytes of memory, GPUs and the price per hour."""
+
+    servers: int = 0
+    cores: float = 0
+    memory: int = 0
+    gpus: int = 0
+    price: float = 0
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+
+
+class Bound(NamedTuple):
+    """The most of one measure, and the line of the description that says so."""
+
+    most: float
+    place: str
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The most of everything that somebody may have together.
+
+    Attributes:
+        whose: who they are in a sentence: "you", or "the members of gpu together".
+        group: name of the group that has it together; None is one user.
+        by_measure: a Bound for each measure of Amount that is capped.
+        currency: what stands before a price.
+    """
+
+    whose: str
+    group: str | None
+    by_measure: Mapping[str, Bound]
+    currency: str = "$"
+
+
+@dataclass(frozen=True)
+class Excess:
+    """What would be too much: a sentence for the user, and the line of the description."""
+
+    sentence: str
+    place: str
+
+
+def bounds_of(
+    description: Description, groups: Iterable[str], place: str = "ScalableHub"
+) -> tuple[Bounds, ...]:
+    """Return every bound that holds for a member of these groups: their own first, then their groups'."""
+    mine = frozenset(groups)
+    special: dict[str, Bound] = {}
+    general: dict[str, Bound] = {}
+    shared: dict[str, dict[str, Bound]] = {}
+    for name, cap in sorted(description.caps.items()):
+        stated = _stated(cap, f"{place}.caps.{name}")
+        if cap.together:
+            for group in mine.intersection(cap.groups or ()):
+                _widen(shared.setdefault(group, {}), stated)
+        elif cap.groups is None:
+            _widen(general, stated)
+        elif mine.intersection(cap.groups):
+            _widen(special, stated)
+    own = Bounds("you", None, general | special, description.currency)
+    return (
+        own,
+        *(
+            Bounds(f"the members of {group} together", group, bounds, description.currency)
+            for group, bounds in sorted(shared.items())
+        ),
+    )
+
+
+def excess(bounds: Bounds, used: Amount, asked: Amount, whose: str = "") -> Excess | None:
+    """Return what of the asked would be too much beside what is used already, or None.
+
+    Args:
+        bounds: what holds.
+        used: what all others of the same user or group take.
+        asked: what comes on top.
+        whose: who is in a sentence; by default ``bounds.whose``.
+    """
+    total = used + asked
+    for measure, bound in bounds.by_measure.items():
+        if getattr(total, measure) > bound.most + _ROUNDING:
+            words = _WORDS[measure]
+            most, in_use = words(bound.most, bounds.currency), words(getattr(used, measure), bounds.currency)
+            already = f"; {in_use} are in use already" if getattr(used, measure) else ""
+            return Excess(
+                f"{most} is the most that {whose or bounds.whose} may have at a time{already}", bound.place
+            )
+    return None
+
+
+_ROUNDING = 1e-6
+
+_WORDS: dict[str, Callable[[float, str], str]] = {
+    "servers": lambda number, _: f"{int(number)} {'server' if number == 1 else 'servers'}",
+    "cores": lambda number, _: format_cores(number),
+    "memory": lambda number, _: format_bytes(int(number)),
+    "gpus": lambda number, _: f"{int(number)} {'GPU' if number == 1 else 'GPUs'}",
+    "price": lambda number, currency: f"{currency}{number:.2f} an hour",
+}
+
+
+def _stated(cap: Cap, place: str) -> dict[str, Bound]:
+    return {
+        measure: Bound(most, f"{place}.{measure}")
+        for measure in _WORDS
+        if (most := getattr(cap, measure)) is not None
+    }
+
+
+def _widen(bounds: dict[str, Bound], stated: Mapping[str, Bound]) -> None:
+    for measure, bound in stated.items():
+        present = bounds.get(measure)
+        if present is None or bound.most > present.most:
+            bounds[measure] = bound
