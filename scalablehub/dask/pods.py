@@ -12,7 +12,7 @@ from copy import deepcopy
 from typing import Any
 
 from scalablehub.decisions import ImageChoice, SizeChoice
-from scalablehub.description import Description
+from scalablehub.description import Description, NodePool
 from scalablehub.pods import (
     CONTAINER_SECURITY_CONTEXT,
     POD_SECURITY_CONTEXT,
@@ -60,11 +60,7 @@ def pod_config(
     }
     pod = {name: value for name, value in pod.items() if value not in ({}, [])}
     container: dict[str, Any] = {"securityContext": CONTAINER_SECURITY_CONTEXT}
-    resources = {
-        kind: {name: str(amount) for name, amount in asked.items()}
-        for option, kind in _RESOURCES.items()
-        if isinstance(asked := pool.kubespawner_override.get(option), dict)
-    }
+    resources = _resources(pool, size)
     containers = {
         "scheduler": container,
         "worker": container | ({"resources": resources} if resources else {}),
@@ -91,6 +87,18 @@ def pod_config(
             },
         }
     return config
+
+
+def _resources(pool: NodePool, size: SizeChoice) -> dict[str, dict[str, str]]:
+    """Return what a worker asks for beside cores and memory."""
+    gpus = {pool.gpu_resource: str(size.gpus)} if size.gpus else {}
+    resources = {}
+    for option, kind in _RESOURCES.items():
+        asked = pool.kubespawner_override.get(option)
+        named = {name: str(amount) for name, amount in asked.items()} if isinstance(asked, dict) else {}
+        if named | gpus:
+            resources[kind] = named | gpus
+    return resources
 
 
 def laid_over(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:

@@ -175,6 +175,16 @@ def test_workers_of_a_pool_with_gpus_get_them_and_schedulers_none() -> None:
     assert scheduler["resources"]["limits"].keys() == {"cpu", "memory"}
 
 
+def test_a_worker_has_the_gpus_of_its_size_and_the_scheduler_none() -> None:
+    gpu = POOL | {"gpus": 4, "gpu_resource": "amd.com/gpu"}
+    made = config(nodes=written()["nodes"] | {"standard": gpu})
+    (worker,) = pod(made, worker=True)["spec"]["containers"]
+    (scheduler,) = pod(made, worker=False)["spec"]["containers"]
+    assert worker["resources"]["limits"]["amd.com/gpu"] == "1"
+    assert worker["resources"]["requests"]["amd.com/gpu"] == "1"
+    assert scheduler["resources"]["limits"].keys() == {"cpu", "memory"}
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs", "merged"),
     [
