@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scalablehub.decisions import Choice, Decision, State, User, decide
+from scalablehub.decisions import State, User, decide, explain
 from scalablehub.description import (
     Description,
     DescriptionError,
@@ -15,7 +15,6 @@ from scalablehub.description import (
     load_description,
     resolve,
 )
-from scalablehub.description.units import format_bytes, format_cores
 from scalablehub.errors import PublicError, shown
 from scalablehub.spawner.overriding import merged
 
@@ -66,12 +65,9 @@ def view(description: Description, user: User) -> str:
     """Return a table of everything that the description has: whether this user may have it, and why."""
     decision = decide(resolve(description), user)
     rows = [
-        (kind, choice.name, _may(choice), _details(choice), f"{choice.why}  [{choice.place}]")
-        for section, kind in _KINDS
-        for choice in getattr(decision, section)
+        (row.kind, row.name, _words(row.state), row.details, f"{row.why}  [{row.place}]")
+        for row in explain(decision)
     ]
-    dask = decision.dask
-    rows.append(("dask", "", _words(dask.state), _limits(decision), f"{dask.why}  [{dask.place}]"))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     groups = ", ".join(sorted(user.groups)) or "no group"
     table = "\n".join(
@@ -108,24 +104,5 @@ def _counted(count: int, kind: str) -> str:
     return "" if count == 0 else f"{count} {kind if count == 1 else plural}"
 
 
-def _may(choice: Choice) -> str:
-    return _words(choice.state)
-
-
 def _words(state: State) -> str:
     return {State.OPEN: "yes", State.LOCKED: "locked", State.HIDDEN: "hidden"}[state]
-
-
-def _details(choice: Any) -> str:
-    if hasattr(choice, "cores"):
-        return f"{format_cores(choice.cores)}, {format_bytes(choice.memory)}" if choice.memory else ""
-    if hasattr(choice, "writable"):
-        return "read and write" if choice.writable else "read"
-    return ""
-
-
-def _limits(decision: Decision) -> str:
-    dask = decision.dask
-    if not dask.is_open:
-        return ""
-    return f"{_counted(dask.max_clusters, 'cluster')} of {_counted(dask.max_workers, 'worker')}"

@@ -19,6 +19,7 @@ from scalablehub.decisions.deciding import (
     User,
     decide,
 )
+from scalablehub.decisions.explaining import Row, explain
 
 __all__ = [
     "Amount",
@@ -34,6 +35,7 @@ __all__ = [
     "InterfaceChoice",
     "OwnImageChoice",
     "Refusal",
+    "Row",
     "Selection",
     "SizeChoice",
     "State",
@@ -42,5 +44,6 @@ __all__ = [
     "choose",
     "decide",
     "excess",
+    "explain",
     "remembered",
 ]

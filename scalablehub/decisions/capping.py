@@ -95,13 +95,18 @@ def excess(bounds: Bounds, used: Amount, asked: Amount, whose: str = "") -> Exce
     total = used + asked
     for measure, bound in bounds.by_measure.items():
         if getattr(total, measure) > bound.most + _ROUNDING:
-            words = _WORDS[measure]
-            most, in_use = words(bound.most, bounds.currency), words(getattr(used, measure), bounds.currency)
+            most = in_words(measure, bound.most, bounds.currency)
+            in_use = in_words(measure, getattr(used, measure), bounds.currency)
             already = f"; {in_use} are in use already" if getattr(used, measure) else ""
             return Excess(
                 f"{most} is the most that {whose or bounds.whose} may have at a time{already}", bound.place
             )
     return None
+
+
+def in_words(measure: str, number: float, currency: str = "$") -> str:
+    """Return so much of a measure of Amount for people, such as "4 cores" or "$0.40 an hour"."""
+    return _WORDS[measure](number, currency)
 
 
 _ROUNDING = 1e-6
