@@ -83,6 +83,9 @@ def configure_spawner(c: Config) -> None:
     c.JupyterHub.spawner_class = spawner
     c.ChoosingSpawner.description = resolve(description)
     _add_pages(c)
+    _show_decisions(c)
+    if description.own_image is not None and LOCAL_SPAWNER in _ancestry(spawner):
+        _add_keys(c.ChoosingSpawner, "lacks", {"own_image": "Container images need a hub in Kubernetes."})
     _append(c.Spawner, "server_token_scopes", ["users:activity!user", "access:servers!server"])
     if description.dask is not None:
         _append(c.Spawner, "server_token_scopes", [ACCESS_SCOPE])
@@ -254,6 +257,13 @@ def _serve_description(c: Config) -> None:
         "services": [SERVICE],
     }
     _merge_named(c.JupyterHub, "load_roles", role)
+
+
+def _show_decisions(c: Config) -> None:
+    """Let admins see what somebody may choose."""
+    from scalablehub.seeing import PATH, SeeAsHandler  # noqa: PLC0415 (a hub has it loaded)
+
+    _append(c.JupyterHub, "extra_handlers", [(PATH, SeeAsHandler)])
 
 
 def _add_pages(c: Config) -> None:

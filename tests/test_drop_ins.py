@@ -19,6 +19,7 @@ from scalablehub import hub
 from scalablehub.description import DescriptionError
 from scalablehub.errors import PublicError
 from scalablehub.handlers import DescriptionHandler
+from scalablehub.seeing import SeeAsHandler
 from tests.descriptions import written
 
 ROOT = Path(__file__).parent.parent
@@ -81,12 +82,15 @@ def plain(c: Config) -> dict[str, Any]:
     return {
         "services": app.services,
         "roles": app.load_roles,
-        "handlers": app.extra_handlers,
+        "handlers": sorted(app.extra_handlers, key=lambda handler: handler[0]),
         "custom scopes": app.custom_scopes,
         "spawner": c.JupyterHub.spawner_class,
         "scopes": scopes.get_value([]) if hasattr(scopes, "get_value") else scopes,
         "description": c.ChoosingSpawner.description,
     }
+
+
+HANDLERS = [("/api/scalablehub/description", DescriptionHandler), ("/scalablehub/see-as", SeeAsHandler)]
 
 
 @pytest.fixture(autouse=True)
@@ -158,7 +162,7 @@ def test_the_service_may_read_the_description_that_the_hub_serves(load: Load) ->
         "services": ["dask-gateway"],
     }
     assert list(plain(c)["custom scopes"]) == ["custom:scalablehub:read:description"]
-    assert plain(c)["handlers"] == [("/api/scalablehub/description", DescriptionHandler)]
+    assert plain(c)["handlers"] == HANDLERS
 
 
 @pytest.mark.parametrize(
@@ -183,7 +187,7 @@ def test_an_admins_handlers_stay_beside_ours(load: Load, assign: bool) -> None:
         f"c.JupyterHub.extra_handlers = {mine}" if assign else f"c.JupyterHub.extra_handlers.extend({mine})"
     )
     found = plain(load(line))["handlers"]
-    assert found == [("/mine", object), ("/api/scalablehub/description", DescriptionHandler)]
+    assert found == [*HANDLERS[:1], ("/mine", object), *HANDLERS[1:]]
 
 
 def test_our_scope_as_the_admin_describes_it_stays(load: Load) -> None:
@@ -203,7 +207,7 @@ def test_a_hub_without_dask_gets_no_service_and_no_scope_for_it(load: Load) -> N
     c = load(dask=None)
     assert not [name for name in plain(c)["services"] if "url" in name]
     assert scopes(c) == ["users:activity!user", "access:servers!server"]
-    assert (plain(c)["roles"], plain(c)["handlers"], plain(c)["custom scopes"]) == ([], [], {})
+    assert (plain(c)["roles"], plain(c)["handlers"], plain(c)["custom scopes"]) == ([], HANDLERS[1:], {})
 
 
 @pytest.mark.parametrize(
@@ -618,7 +622,7 @@ def test_the_real_jupyterhub_reads_the_drop_ins(tmp_path: Path, times: int) -> N
     assert app.spawner_class.__name__ == "ScalableLocalSpawner"
     assert [found["name"] for found in app.services] == ["dask-gateway"]
     assert [found["name"] for found in app.load_roles] == ["scalablehub-dask", "scalablehub-description"]
-    assert app.extra_handlers == [("/api/scalablehub/description", DescriptionHandler)]
+    assert sorted(app.extra_handlers, key=lambda handler: handler[0]) == HANDLERS
     assert app.bind_url == "http://127.0.0.1:8000/"
 
 
