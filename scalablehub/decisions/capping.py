@@ -97,7 +97,7 @@ def excess(bounds: Bounds, used: Amount, asked: Amount, whose: str = "") -> Exce
         if getattr(total, measure) > bound.most + _ROUNDING:
             most = in_words(measure, bound.most, bounds.currency)
             in_use = in_words(measure, getattr(used, measure), bounds.currency)
-            already = f"; {in_use} are in use already" if getattr(used, measure) else ""
+            already = f"; in use already: {in_use}" if getattr(used, measure) else ""
             return Excess(
                 f"{most} is the most that {whose or bounds.whose} may have at a time{already}", bound.place
             )

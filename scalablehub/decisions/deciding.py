@@ -217,7 +217,8 @@ def decide(
         if pool is None:
             return found
         of_pool = _allowed(user, pool.allowed_groups, pool.locked, f"{place}.nodes.{entry.node}")
-        return max(found, of_pool, key=lambda one: _CLOSED.index(one.state))
+        # Of two that agree, the one that a group decides says more.
+        return max(found, of_pool, key=lambda one: (_CLOSED.index(one.state), "allowed_groups" in one.place))
 
     def size(name: str, entry: Size) -> SizeChoice:
         pool = description.nodes.get(entry.node or "")

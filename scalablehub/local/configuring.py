@@ -48,7 +48,6 @@ def configure_hub(c: Config, plan: Plan | None = None) -> None:
             "logs": str(layout.server_logs),
             "skeleton": str(_HERE / "content"),
             "labconfig": str(_HERE / "labconfig"),
-            "lacks": plan.lacks,
             "not_enforced": plan.not_enforced,
             "gateway_address": plan.service_address,
             "gateway_public_address": plan.service_address,
@@ -65,6 +64,7 @@ def configure_hub(c: Config, plan: Plan | None = None) -> None:
             "service_url": f"http://{HOST}:{ports.service}",
         }
     c.ScalableHub.update(description)
+    c.ChoosingSpawner.lacks = dict(plan.lacks)
     configure(c)
     for service in c.JupyterHub.services:
         if service["name"] == SERVICE:

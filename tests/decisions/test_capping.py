@@ -55,13 +55,13 @@ def test_what_a_group_has_together_holds_beside_what_each_may_have() -> None:
         (
             Amount(2, 2, GIB),
             Amount(1, 1, GIB),
-            "2 servers is the most that you may have at a time; 2 servers are in use already",
+            "2 servers is the most that you may have at a time; in use already: 2 servers",
             "ScalableHub.caps.everybody.servers",
         ),
         (
             Amount(1, 3.5, GIB),
             Amount(1, 1, GIB),
-            "4 cores is the most that you may have at a time; 3.5 cores are in use already",
+            "4 cores is the most that you may have at a time; in use already: 3.5 cores",
             "ScalableHub.caps.everybody.cores",
         ),
         (
@@ -97,7 +97,7 @@ def test_a_price_is_said_in_the_hubs_currency() -> None:
     assert found is not None
     assert (
         found.sentence
-        == "€1.50 an hour is the most that you may have at a time; €1.20 an hour are in use already"
+        == "€1.50 an hour is the most that you may have at a time; in use already: €1.20 an hour"
     )
 
 

@@ -244,3 +244,10 @@ def test_what_is_hidden_is_for_workers_that_are_named_only() -> None:
     assert [size.name for size in of_all.sizes] == ["seen"]
     assert [size.name for size in of_all.dask.workers] == ["seen"]
     assert [size.name for size in of_some.dask.workers] == ["unseen"]
+
+
+def test_a_size_that_its_pool_opens_says_so() -> None:
+    nodes = {"gpu": {"cores": 8, "memory": "64G", "allowed_groups": ["gpu"]}}
+    description = described(nodes=nodes, sizes={}, dask=None)
+    size = decide(resolve(description), User("alice", frozenset({"gpu"}))).sizes[0]
+    assert (size.why, size.place) == ("for members of gpu", "ScalableHub.nodes.gpu.allowed_groups")

@@ -41,7 +41,7 @@ async def test_all_servers_of_a_user_together_stay_within_the_cap() -> None:
     make().select()
     make("second").select()
     assert refused(make("third")) == (
-        "2 cores is the most that you may have at a time; 1.75 cores are in use already. "
+        "2 cores is the most that you may have at a time; in use already: 1.75 cores. "
         "Stop a server first, or choose a smaller size."
     )
 
@@ -97,7 +97,7 @@ async def test_members_of_a_group_share_what_it_has(monkeypatch: pytest.MonkeyPa
     make("", "course", user=1).select()
     make("", "course", user=2).select()
     assert refused(make("", "course", user=3)) == (
-        "8 GB is the most that the members of course together may have at a time; 7.5 GB are in use already. "
+        "8 GB is the most that the members of course together may have at a time; in use already: 7.5 GB. "
         "Try again later."
     )
     make("", user=4).select()
