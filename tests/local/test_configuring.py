@@ -147,7 +147,7 @@ def test_proxy_is_the_supervisors_and_keeps_its_routes(tmp_path: Path) -> None:
 def test_spawner_is_ours_and_knows_what_is_not_here(tmp_path: Path) -> None:
     c = hub_of(planned(tmp_path))
     assert c.JupyterHub.spawner_class == "scalablehub.spawner.local.ScalableLocalSpawner"
-    assert c.ScalableLocalSpawner.lacks == {
+    assert c.ChoosingSpawner.lacks == {
         "interfaces.rstudio": "Not on this machine: rserver is not installed."
     }
     assert c.ScalableLocalSpawner.not_enforced == "Memory is not limited here."
