@@ -23,7 +23,7 @@ from scalablehub.description import (
     Toleration,
     units,
 )
-from scalablehub.description.models import Cap, OwnImage, Registries, Reserved
+from scalablehub.description.models import Cap, DaskCap, OwnImage, Registries, Reserved
 from scalablehub.local.settings import LocalHub, LocalUser
 
 PAGE = Path(__file__).parent / "reference" / "description.md"
@@ -41,6 +41,7 @@ NAMED = [
     ("`ScalableHub.buckets.<name>`", Bucket),
     ("`ScalableHub.directories.<name>`", Directory),
     ("`ScalableHub.dask`", Dask),
+    ("`ScalableHub.dask.caps.<name>`", DaskCap),
     ("`LocalHub`", LocalHub),
     ("`LocalHub.users.<name>`", LocalUser),
 ]

@@ -20,6 +20,7 @@ from scalablehub.decisions.deciding import (
     decide,
 )
 from scalablehub.decisions.explaining import Row, explain
+from scalablehub.decisions.granting import Grant, Wish, grant
 
 __all__ = [
     "Amount",
@@ -31,6 +32,7 @@ __all__ = [
     "Decision",
     "DirectoryChoice",
     "Excess",
+    "Grant",
     "ImageChoice",
     "InterfaceChoice",
     "OwnImageChoice",
@@ -40,10 +42,12 @@ __all__ = [
     "SizeChoice",
     "State",
     "User",
+    "Wish",
     "bounds_of",
     "choose",
     "decide",
     "excess",
     "explain",
+    "grant",
     "remembered",
 ]

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from scalablehub.description.models import Cap, Description
+from scalablehub.description.models import GroupCap
 from scalablehub.description.units import format_bytes, format_cores
 
 
 @dataclass(frozen=True)
 class Amount:
-    """What servers take: their number, cores, bytes of memory, GPUs and the price per hour."""
+    """What servers or clusters take: their number, cores, bytes of memory, GPUs and the price per hour."""
 
     servers: int = 0
     cores: float = 0
     memory: int = 0
     gpus: int = 0
     price: float = 0
+    clusters: int = 0
+    workers: int = 0
 
     def __add__(self, other: Amount) -> Amount:
         return Amount(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+
+    def __mul__(self, count: int) -> Amount:
+        return Amount(*(getattr(self, field.name) * count for field in fields(self)))
+
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Bound(NamedTuple):
@@ -57,27 +66,40 @@ class Excess:
 
 
 def bounds_of(
-    description: Description, groups: Iterable[str], place: str = "ScalableHub"
+    caps: Mapping[str, GroupCap],
+    groups: Iterable[str],
+    place: str = "ScalableHub.caps",
+    *,
+    currency: str = "$",
+    general: Mapping[str, Bound] = _NOTHING,
 ) -> tuple[Bounds, ...]:
-    """Return every bound that holds for a member of these groups: their own first, then their groups'."""
+    """Return every bound that holds for a member of these groups: their own first, then their groups'.
+
+    Args:
+        caps: by name.
+        groups: that the user is in.
+        place: where the caps are written.
+        currency: what stands before a price.
+        general: bounds for everybody that are written elsewhere, which a cap goes before.
+    """
     mine = frozenset(groups)
     special: dict[str, Bound] = {}
-    general: dict[str, Bound] = {}
+    of_all: dict[str, Bound] = {}
     shared: dict[str, dict[str, Bound]] = {}
-    for name, cap in sorted(description.caps.items()):
-        stated = _stated(cap, f"{place}.caps.{name}")
+    for name, cap in sorted(caps.items()):
+        stated = _stated(cap, f"{place}.{name}")
         if cap.together:
             for group in mine.intersection(cap.groups or ()):
                 _widen(shared.setdefault(group, {}), stated)
         elif cap.groups is None:
-            _widen(general, stated)
+            _widen(of_all, stated)
         elif mine.intersection(cap.groups):
             _widen(special, stated)
-    own = Bounds("you", None, general | special, description.currency)
+    own = Bounds("you", None, {**general, **of_all, **special}, currency)
     return (
         own,
         *(
-            Bounds(f"the members of {group} together", group, bounds, description.currency)
+            Bounds(f"the members of {group} together", group, bounds, currency)
             for group, bounds in sorted(shared.items())
         ),
     )
@@ -117,14 +139,16 @@ _WORDS: dict[str, Callable[[float, str], str]] = {
     "memory": lambda number, _: format_bytes(int(number)),
     "gpus": lambda number, _: f"{int(number)} {'GPU' if number == 1 else 'GPUs'}",
     "price": lambda number, currency: f"{currency}{number:.2f} an hour",
+    "clusters": lambda number, _: f"{int(number)} {'cluster' if number == 1 else 'clusters'}",
+    "workers": lambda number, _: f"{int(number)} {'worker' if number == 1 else 'workers'}",
 }
 
 
-def _stated(cap: Cap, place: str) -> dict[str, Bound]:
+def _stated(cap: GroupCap, place: str) -> dict[str, Bound]:
     return {
         measure: Bound(most, f"{place}.{measure}")
         for measure in _WORDS
-        if (most := getattr(cap, measure)) is not None
+        if (most := getattr(cap, measure, None)) is not None
     }
 
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
-from scalablehub.decisions.capping import Amount, Bounds, bounds_of, excess
+from scalablehub.decisions.capping import Amount, Bound, Bounds, bounds_of, excess
 from scalablehub.description.models import (
     OWN_IMAGE,
     Bucket,
@@ -93,6 +93,11 @@ class SizeChoice(Choice):
         """What one server of this size takes."""
         return Amount(1, self.cores, self.memory, self.gpus, self.price or 0)
 
+    @property
+    def worker_amount(self) -> Amount:
+        """What one worker of this size takes."""
+        return replace(self.amount, servers=0, workers=1)
+
 
 @dataclass(frozen=True)
 class ImageChoice(Choice):
@@ -142,7 +147,16 @@ class DirectoryChoice(Choice):
 
 @dataclass(frozen=True)
 class DaskChoice:
-    """Whether the user may have Dask clusters, and how large."""
+    """Whether the user may have Dask clusters, how large, and for how long.
+
+    Attributes:
+        workers: sizes that workers may have.
+        max_workers: most workers of one cluster.
+        max_clusters: most clusters of the user.
+        linger_seconds: how long a cluster goes on without its server, and the longest that may be chosen.
+        lifetime_seconds: how long a cluster lives at most; 0 is for ever.
+        bounds: the most that they, and the groups that they are in, may have of all clusters together.
+    """
 
     state: State
     why: str
@@ -151,6 +165,10 @@ class DaskChoice:
     max_workers: int = 0
     max_clusters: int = 0
     idle_timeout_seconds: int = 0
+    linger_seconds: int = 0
+    max_linger_seconds: int = 0
+    lifetime_seconds: int = 0
+    bounds: tuple[Bounds, ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -272,7 +290,7 @@ def decide(
         )
 
     sizes = {name: size(name, entry) for name, entry in _sorted(description.sizes)}
-    bounds = bounds_of(description, user.groups, place)
+    bounds = bounds_of(description.caps, user.groups, f"{place}.caps", currency=description.currency)
     return Decision(
         user=user,
         sizes=tuple(
@@ -332,6 +350,13 @@ def _decide_dask(
     state, why, line = _allowed(user, dask.allowed_groups, "", f"{place}.dask")
     if state is not State.OPEN:
         return DaskChoice(state, why, line)
+    bounds = bounds_of(
+        dask.caps,
+        user.groups,
+        f"{place}.dask.caps",
+        currency=description.currency,
+        general={"clusters": Bound(dask.max_clusters, f"{place}.dask.max_clusters")},
+    )
     return DaskChoice(
         state,
         why,
@@ -347,8 +372,12 @@ def _decide_dask(
             )
         ),
         max_workers=dask.max_workers,
-        max_clusters=dask.max_clusters,
+        max_clusters=int(bounds[0].by_measure["clusters"].most),
         idle_timeout_seconds=dask.idle_timeout,
+        linger_seconds=dask.linger,
+        max_linger_seconds=max(dask.linger, dask.max_linger or 0),
+        lifetime_seconds=dask.lifetime,
+        bounds=bounds,
     )
 
 

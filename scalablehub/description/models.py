@@ -278,12 +278,8 @@ class Registries(Section):
     )
 
 
-class Cap(Section):
-    """The most that somebody may have at a time, all their servers together.
-
-    What the entries of a user's groups say goes before what the entries for everybody say; of several, the
-    most generous holds, measure by measure.
-    """
+class GroupCap(Section):
+    """What every cap has in common: whose it is."""
 
     groups: tuple[str, ...] | None = Field(
         None, description="Names of the groups whose members it is for. Default: everybody."
@@ -293,7 +289,6 @@ class Cap(Section):
         description="Whether all members of a group together have that much, instead of each of them. "
         "It holds beside what each may have.",
     )
-    servers: Annotated[int, Field(ge=0)] | None = Field(None, description="Most servers.")
     cores: Cores | None = Field(None, description="Most cores.")
     memory: Bytes | None = Field(None, description="Most memory, such as '64G'.")
     gpus: Annotated[int, Field(ge=0)] | None = Field(None, description="Most GPUs.")
@@ -302,10 +297,32 @@ class Cap(Section):
     )
 
     @model_validator(mode="after")
-    def _is_of_a_group(self) -> Cap:
+    def _is_of_a_group(self) -> GroupCap:
         if self.together and not self.groups:
             raise ValueError("'together' is for groups; write their names in 'groups'")
         return self
+
+
+class Cap(GroupCap):
+    """The most that somebody may have at a time, all their servers together.
+
+    What the entries of a user's groups say goes before what the entries for everybody say; of several, the
+    most generous holds, measure by measure.
+    """
+
+    servers: Annotated[int, Field(ge=0)] | None = Field(None, description="Most servers.")
+
+
+class DaskCap(GroupCap):
+    """The most that somebody may have at a time, all workers of all their clusters together.
+
+    Entries of groups go before those for everybody, as in `caps`. Schedulers are not counted.
+    """
+
+    clusters: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Most clusters. Goes before `dask.max_clusters`."
+    )
+    workers: Annotated[int, Field(ge=0)] | None = Field(None, description="Most workers.")
 
 
 def _variable(value: str) -> str:
@@ -389,6 +406,20 @@ class Dask(Section):
     max_clusters: int = Field(4, ge=1, description="Most clusters of one user at a time.")
     idle_timeout: Seconds = Field(
         1800, description="A cluster without work ends after this long, such as '30m'; 0 is never."
+    )
+    caps: dict[Name, DaskCap] = Field(
+        default_factory=dict, description="The most that somebody may have of all their clusters, by name."
+    )
+    linger: Seconds = Field(
+        300,
+        description="How long a cluster goes on when the server that it was started from has stopped, such "
+        "as '5m'; 0 is not at all.",
+    )
+    max_linger: Seconds | None = Field(
+        None, description="The longest that a user may choose for it, cluster by cluster. Default: `linger`."
+    )
+    lifetime: Seconds = Field(
+        0, description="How long a cluster lives at most, whatever it does, such as '3d'; 0 is for ever."
     )
 
 

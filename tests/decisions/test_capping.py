@@ -20,7 +20,7 @@ CAPS: dict[str, Any] = {
 def bounds(*groups: str) -> list[tuple[str, dict[str, float]]]:
     return [
         (bound.whose, {measure: most.most for measure, most in bound.by_measure.items()})
-        for bound in bounds_of(described(caps=CAPS), groups)
+        for bound in bounds_of(described(caps=CAPS).caps, groups)
     ]
 
 
@@ -81,18 +81,18 @@ def test_what_a_group_has_together_holds_beside_what_each_may_have() -> None:
 def test_what_would_be_too_much_is_said(
     used: Amount, asked: Amount, sentence: str | None, place: str
 ) -> None:
-    (mine,) = bounds_of(described(caps=CAPS), ())
+    (mine,) = bounds_of(described(caps=CAPS).caps, ())
     found = excess(mine, used, asked)
     assert (found.sentence, found.place) == (sentence, place) if found else sentence is None
 
 
 def test_tenths_of_cores_add_up() -> None:
-    (mine,) = bounds_of(described(caps={"all": {"cores": 0.3}}), ())
+    (mine,) = bounds_of(described(caps={"all": {"cores": 0.3}}).caps, ())
     assert excess(mine, Amount(2, 0.2), Amount(1, 0.1)) is None
 
 
 def test_a_price_is_said_in_the_hubs_currency() -> None:
-    (mine,) = bounds_of(described(caps={"all": {"price": 1.5}}, currency="€"), ())
+    (mine,) = bounds_of(described(caps={"all": {"price": 1.5}}).caps, (), currency="€")
     found = excess(mine, Amount(1, 1, 1, 0, 1.2), Amount(1, 1, 1, 0, 0.4))
     assert found is not None
     assert (
