@@ -245,15 +245,23 @@ def _grant(c: Config, dask: Dask) -> None:
 
 
 def _serve_description(c: Config) -> None:
-    """Let dask-gateway's server, which has the service's token, read the description that servers follow."""
-    from scalablehub.handlers import PATH, SCOPE, DescriptionHandler  # noqa: PLC0415 (a hub has it loaded)
+    """Let dask-gateway's server, which has the service's token, read what it decides with."""
+    from scalablehub import handlers  # noqa: PLC0415 (a hub has it loaded)
 
-    _append(c.JupyterHub, "extra_handlers", [(PATH, DescriptionHandler)])
-    _add_keys(c.JupyterHub, "custom_scopes", {SCOPE: {"description": "Read what the hub's admin described."}})
+    ours = [
+        (handlers.PATH, handlers.DescriptionHandler),
+        (handlers.OWNERS_PATH, handlers.OwnersHandler),
+    ]
+    _append(c.JupyterHub, "extra_handlers", ours)
+    scopes = {
+        handlers.SCOPE: {"description": "Read what the hub's admin described."},
+        handlers.OWNERS_SCOPE: {"description": "Read who the owners of clusters are, and what they run."},
+    }
+    _add_keys(c.JupyterHub, "custom_scopes", scopes)
     role = {
         "name": DESCRIPTION_ROLE,
-        "description": "May read the hub's description",
-        "scopes": [SCOPE],
+        "description": "May read the hub's description, and who the owners of clusters are",
+        "scopes": list(scopes),
         "services": [SERVICE],
     }
     _merge_named(c.JupyterHub, "load_roles", role)

@@ -18,7 +18,7 @@ from traitlets.config import Config, PyFileConfigLoader
 from scalablehub import hub
 from scalablehub.description import DescriptionError
 from scalablehub.errors import PublicError
-from scalablehub.handlers import DescriptionHandler
+from scalablehub.handlers import DescriptionHandler, OwnersHandler
 from scalablehub.seeing import SeeAsHandler
 from tests.descriptions import written
 
@@ -90,7 +90,11 @@ def plain(c: Config) -> dict[str, Any]:
     }
 
 
-HANDLERS = [("/api/scalablehub/description", DescriptionHandler), ("/scalablehub/see-as", SeeAsHandler)]
+HANDLERS = [
+    ("/api/scalablehub/description", DescriptionHandler),
+    ("/api/scalablehub/owners", OwnersHandler),
+    ("/scalablehub/see-as", SeeAsHandler),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -157,11 +161,14 @@ def test_the_service_may_read_the_description_that_the_hub_serves(load: Load) ->
     c = load()
     assert role(c, "scalablehub-description") == {
         "name": "scalablehub-description",
-        "description": "May read the hub's description",
-        "scopes": ["custom:scalablehub:read:description"],
+        "description": "May read the hub's description, and who the owners of clusters are",
+        "scopes": ["custom:scalablehub:read:description", "custom:scalablehub:read:owners"],
         "services": ["dask-gateway"],
     }
-    assert list(plain(c)["custom scopes"]) == ["custom:scalablehub:read:description"]
+    assert list(plain(c)["custom scopes"]) == [
+        "custom:scalablehub:read:description",
+        "custom:scalablehub:read:owners",
+    ]
     assert plain(c)["handlers"] == HANDLERS
 
 
@@ -177,6 +184,9 @@ def test_an_admins_scopes_stay_beside_ours(load: Load, line: str) -> None:
     assert plain(load(line))["custom scopes"] == {
         "custom:mine": {"description": "Mine"},
         "custom:scalablehub:read:description": {"description": "Read what the hub's admin described."},
+        "custom:scalablehub:read:owners": {
+            "description": "Read who the owners of clusters are, and what they run."
+        },
     }
 
 
@@ -187,12 +197,13 @@ def test_an_admins_handlers_stay_beside_ours(load: Load, assign: bool) -> None:
         f"c.JupyterHub.extra_handlers = {mine}" if assign else f"c.JupyterHub.extra_handlers.extend({mine})"
     )
     found = plain(load(line))["handlers"]
-    assert found == [*HANDLERS[:1], ("/mine", object), *HANDLERS[1:]]
+    assert found == [*HANDLERS[:2], ("/mine", object), *HANDLERS[2:]]
 
 
 def test_our_scope_as_the_admin_describes_it_stays(load: Load) -> None:
     mine = {"custom:scalablehub:read:description": {"description": "Mine"}}
-    assert plain(load(f"c.JupyterHub.custom_scopes = {mine!r}"))["custom scopes"] == mine
+    found = plain(load(f"c.JupyterHub.custom_scopes = {mine!r}"))["custom scopes"]
+    assert found["custom:scalablehub:read:description"] == {"description": "Mine"}
 
 
 def test_a_server_gets_the_scopes_that_it_needs_and_no_more(load: Load) -> None:
@@ -207,7 +218,7 @@ def test_a_hub_without_dask_gets_no_service_and_no_scope_for_it(load: Load) -> N
     c = load(dask=None)
     assert not [name for name in plain(c)["services"] if "url" in name]
     assert scopes(c) == ["users:activity!user", "access:servers!server"]
-    assert (plain(c)["roles"], plain(c)["handlers"], plain(c)["custom scopes"]) == ([], HANDLERS[1:], {})
+    assert (plain(c)["roles"], plain(c)["handlers"], plain(c)["custom scopes"]) == ([], HANDLERS[2:], {})
 
 
 @pytest.mark.parametrize(

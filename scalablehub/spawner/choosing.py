@@ -78,6 +78,9 @@ class ChoosingSpawner(LoggingConfigurable):
     """What all servers of this hub's process take."""
 
     selection: Selection | None = None
+    image_of_server: tuple[str, str] | None = None
+    """Name of the server's image in the description, and the container image that runs, if it is one."""
+
     _amount: Amount | None = None
     _decision_of_start: Decision | None = None
 
@@ -142,6 +145,7 @@ class ChoosingSpawner(LoggingConfigurable):
         try:
             self.selection = choose(decision, self.user_options)
             self.hold(self.selection.size.amount)
+            self.image_of_server = (self.selection.image.name, self.selection.image.image or "")
         except Refusal as refusal:
             self._forget_refused(decision)
             error = web.HTTPError(refusal.status, refusal.message)
@@ -167,7 +171,11 @@ class ChoosingSpawner(LoggingConfigurable):
     def get_state(self) -> dict[str, Any]:
         """Return what the hub has to know of the server after a restart, with what it takes."""
         state: dict[str, Any] = super().get_state()  # type: ignore[misc]
-        return state | ({"amount": asdict(self._amount)} if self._amount is not None else {})
+        if self._amount is not None:
+            state["amount"] = asdict(self._amount)
+        if self.image_of_server is not None:
+            state["image_of_server"] = list(self.image_of_server)
+        return state
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore what the hub knew of the server, and enter what it takes."""
@@ -175,11 +183,13 @@ class ChoosingSpawner(LoggingConfigurable):
         if (amount := state.get("amount")) is not None:
             self._amount = Amount(**amount)
             self.ledger.hold(Holder(self.user.id, self.name), self._amount)
+        if (image := state.get("image_of_server")) is not None:
+            self.image_of_server = (str(image[0]), str(image[1]))
 
     def clear_state(self) -> None:
         """Forget the server, which has ended or is about to start anew."""
         super().clear_state()  # type: ignore[misc]
-        self._amount = None
+        self._amount = self.image_of_server = None
         self.ledger.release(Holder(self.user.id, self.name))
 
     def _members(self, bounds: Bounds) -> Collection[int]:

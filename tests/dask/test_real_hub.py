@@ -169,6 +169,38 @@ def test_every_other_token_is_403_in_json(hub: RealHub, whose: str) -> None:
     assert "nodes" not in answer
 
 
+def ask_owners(hub: RealHub, token: str, body: Any) -> tuple[int, Any]:
+    return call(
+        "POST",
+        f"{hub.api}/scalablehub/owners",
+        json.dumps(body).encode(),
+        Authorization=f"token {token}",
+        **{"Content-Type": "application/json"},
+    )
+
+
+def test_the_gateways_token_reads_who_owners_are(hub: RealHub) -> None:
+    assert ask_owners(hub, hub.gateway, {"users": ["alice", "root", "ghost"]}) == (
+        200,
+        {
+            "alice": {"groups": ["research"], "admin": False, "servers": {}},
+            "root": {"groups": [], "admin": True, "servers": {}},
+            "ghost": None,
+        },
+    )
+
+
+@pytest.mark.parametrize("body", [[], {}, {"users": "alice"}, {"users": [1]}, {"users": None}, None], ids=str)
+def test_what_is_no_list_of_users_is_400(hub: RealHub, body: Any) -> None:
+    assert ask_owners(hub, hub.gateway, body)[0] == 400
+
+
+def test_no_other_token_reads_who_owners_are(hub: RealHub) -> None:
+    for token in ("unknown", hub.tests, hub.token(), hub.token(name="root")):
+        status, answer = ask_owners(hub, token, {"users": ["alice"]})
+        assert (status, "groups" in str(answer)) == (403, False)
+
+
 def test_who_has_it_already_is_told_304(hub: RealHub) -> None:
     headers = {"Authorization": f"token {hub.gateway}", "If-None-Match": f'"{hub.describe()}"'}
     assert ask(hub, **headers)[0] == 304
