@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 from aiohttp import web
@@ -24,12 +24,13 @@ from dask_gateway_server.options import Options
 from kubernetes_asyncio.client.rest import ApiException
 from traitlets import Dict, Float, Integer
 
-from scalablehub.dask.authenticator import Handler, ScalableHubAuthenticator
-from scalablehub.dask.limiting import ClusterLimits, refuse
-from scalablehub.dask.options import cluster_options
+from scalablehub.dask.authenticator import Handler
+from scalablehub.dask.following import KeptCluster
+from scalablehub.dask.keeping import KeepingClusters, refuse
+from scalablehub.dask.options import LINGER, cluster_options
 from scalablehub.dask.pods import pod_config
 from scalablehub.dask.source import DescriptionSource
-from scalablehub.decisions import Decision, ImageChoice, SizeChoice
+from scalablehub.decisions import Amount, Decision, Grant, ImageChoice, SizeChoice
 from scalablehub.description import Description
 from scalablehub.errors import PublicError
 from scalablehub.pods import user_annotations, user_labels
@@ -37,6 +38,14 @@ from scalablehub.pods import user_annotations, user_labels
 ROUTE = "/api/scalablehub/description"
 REASON = "scalablehub/reason"
 """Annotation of a DaskCluster with the reason for which it was stopped, for its owner."""
+SERVER = "scalablehub/server"
+"""Annotation of a DaskCluster with the server that it was started from; empty for the default server."""
+ALONE_SINCE = "scalablehub/alone-since"
+"""Annotation of a DaskCluster whose server has gone, with the time in seconds since 1970."""
+WANTED = "scalablehub/wanted"
+"""Annotation of a DaskCluster with the number of workers that its scheduler asked for."""
+HELD = "scalablehub/held"
+"""Annotation of a DaskCluster that gets less than it wants, with the reason."""
 _GROUP, _PLURAL = "gateway.dask.org", "daskclusters"
 _MERGE = "application/merge-patch+json"
 _STARTING = ("Pending", "Running")
@@ -53,18 +62,21 @@ _HOPELESS = {
 }
 
 
-class ScalableKubeBackend(ClusterLimits, KubeBackend):  # type: ignore[misc]
+class _Granted(NamedTuple):
+    """What was last written into a DaskCluster: the informer sees it a little later."""
+
+    wanted: int
+    granted: int
+    held: str | None
+
+
+class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
     """dask-gateway's Kubernetes backend, with sizes, images and limits from the hub's description.
 
     * What a user may have is decided with the hub's description of this moment, and with their groups.
-    * Numbers of clusters are read from Kubernetes itself; numbers of workers are held where they change.
     * Pods have the user's labels, the node pool of their size and the restricted security context.
     * A cluster that cannot start is stopped, and its user is told why, as far as this side can see it.
     """
-
-    lacks = Dict(
-        help="What cannot be had on this hub: a place of the description, such as 'images.geo', to why."
-    ).tag(config=True)
 
     bucket_keys = Dict(
         help="Static keys for buckets with an endpoint of one's own: the endpoint to "
@@ -93,23 +105,19 @@ class ScalableKubeBackend(ClusterLimits, KubeBackend):  # type: ignore[misc]
         5, min=0.1, help="Seconds between two looks at the clusters that are starting."
     ).tag(config=True)
 
+    passes_heartbeats_on = False
     source: DescriptionSource
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._may_read_pods = True
+        self._may_read_pods = self._may_list_pods = True
+        self._granted: dict[str, _Granted] = {}
         self._watching: asyncio.Task[None] | None = None
 
     async def setup(self, app: web.Application) -> None:
         """Ask the hub for its description, and begin to follow the clusters."""
+        await self.begin_keeping(app)
         authenticator = app["authenticator"]
-        if not isinstance(authenticator, ScalableHubAuthenticator):
-            raise PublicError(
-                "gateway-authenticator",
-                "DaskGateway.authenticator_class must be scalablehub.dask.authenticator."
-                "ScalableHubAuthenticator with this backend.",
-                500,
-            )
         app.router.add_get(ROUTE, self._show_description)
         app.middlewares.append(say_reason)
         self.source = DescriptionSource(
@@ -128,6 +136,7 @@ class ScalableKubeBackend(ClusterLimits, KubeBackend):  # type: ignore[misc]
             self._watching.cancel()
             with suppress(asyncio.CancelledError):
                 await self._watching
+        await self.end_keeping()
         if hasattr(self, "source"):
             await self.source.stop()
         await super().cleanup()
@@ -175,23 +184,125 @@ class ScalableKubeBackend(ClusterLimits, KubeBackend):  # type: ignore[misc]
             self.log.warning("Kubernetes did not create a cluster for %s: %r", user.name, error)
             raise _unavailable() from None
 
-    async def most_clusters(self, user: Any) -> int:
-        """Return how many clusters the user may have at a time."""
-        dask = self._description().dask
-        return dask.max_clusters if dask is not None else self.max_clusters
+    def current_description(self) -> Description:
+        """Return the description that the hub follows, as far as it is known here."""
+        return self.source.current()
 
-    async def active_clusters(self, user: Any) -> list[str]:
-        """Return the names of the user's clusters that start or run, as Kubernetes has them now."""
-        labels = user_labels(user.name)
-        selector = ",".join([self.label_selector, *(f"{key}={value}" for key, value in labels.items())])
-        found = await self.custom_client.list_cluster_custom_object(
-            _GROUP, self.crd_version, _PLURAL, label_selector=selector
+    async def kept_clusters(self, *, fresh: bool) -> list[KeptCluster]:
+        """Return every cluster that starts or runs; if fresh, as Kubernetes has them now."""
+        if fresh:
+            found = await self.custom_client.list_cluster_custom_object(
+                _GROUP, self.crd_version, _PLURAL, label_selector=self.label_selector
+            )
+            clusters = found["items"]
+            there = {self.get_cluster_name(cluster) for cluster in clusters}
+            self._granted = {name: state for name, state in self._granted.items() if name in there}
+        else:
+            clusters = [cluster for name in self.clusters if (cluster := self.informer.get(name))]
+        return [self._kept(cluster) for cluster in clusters if _is_active(cluster)]
+
+    async def set_grant(self, cluster: KeptCluster, granted: Grant) -> None:
+        """Have Kubernetes run at most so many workers."""
+        held = granted.held_by.sentence if granted.held_by is not None else None
+        state = _Granted(cluster.wanted, granted.workers, held)
+        if self._granted.get(cluster.name) == state:
+            return
+        await self._patch(
+            cluster.name,
+            {
+                "metadata": {"annotations": {WANTED: str(cluster.wanted), HELD: held}},
+                "spec": {"replicas": granted.workers},
+            },
         )
-        return [
-            self.get_cluster_name(cluster)
-            for cluster in found["items"]
-            if cluster["spec"].get("username") == user.name and _is_active(cluster)
-        ]
+        self._granted[cluster.name] = state
+
+    async def end_cluster(self, cluster: KeptCluster, reason: str) -> None:
+        """Stop a cluster, and keep the reason for its user."""
+        await self._patch(
+            cluster.name, {"metadata": {"annotations": {REASON: reason}}, "spec": {"active": False}}
+        )
+
+    async def note_alone(self, cluster: KeptCluster, alone: bool) -> None:
+        """Keep that the cluster's server has gone as of now, or is back."""
+        since = f"{time.time():.0f}" if alone else None
+        await self._patch(cluster.name, {"metadata": {"annotations": {ALONE_SINCE: since}}})
+
+    async def running_workers(self, cluster: KeptCluster) -> list[str] | None:
+        """Return the names of the cluster's worker pods, the oldest first; None without the right to."""
+        namespace, name = cluster.name.split(".")
+        selector = f"gateway.dask.org/cluster={name},app.kubernetes.io/component=dask-worker"
+        try:
+            found = await self.core_client.list_namespaced_pod(namespace, label_selector=selector)
+        except ApiException as error:
+            if error.status != 403:
+                raise
+            if self._may_list_pods:
+                self.log.warning(
+                    "The gateway may not list pods, so workers over a limit that was lowered are not ended: "
+                    "allow its service account to 'list' and 'delete' pods in %s",
+                    namespace,
+                )
+            self._may_list_pods = False
+            return None
+        self._may_list_pods = True
+        pods = self.api_client.sanitize_for_serialization(found)["items"]
+        alive = [pod for pod in pods if pod["status"].get("phase") in ("Pending", "Running")]
+        alive.sort(key=lambda pod: pod["metadata"]["creationTimestamp"])
+        return [pod["metadata"]["name"] for pod in alive if "deletionTimestamp" not in pod["metadata"]]
+
+    async def end_workers(self, cluster: KeptCluster, workers: list[str]) -> None:
+        """Delete worker pods; the cluster is stopped where that is not allowed."""
+        namespace, _ = cluster.name.split(".")
+        for worker in workers:
+            try:
+                await self.core_client.delete_namespaced_pod(worker, namespace)
+            except ApiException as error:
+                if error.status == 403:
+                    await self.end_cluster(cluster, "It had more workers than its user may have.")
+                    return
+                if error.status != 404:
+                    raise
+
+    def _kept(self, cluster: Mapping[str, Any]) -> KeptCluster:
+        name, spec = self.get_cluster_name(cluster), cluster["spec"]
+        annotations = cluster["metadata"].get("annotations") or {}
+        config, options = spec.get("config") or {}, spec.get("options") or {}
+        age = time.time() - parse_k8s_timestamp(cluster["metadata"]["creationTimestamp"]) / 1000
+        replicas = int(spec.get("replicas") or 0)
+        state = self._granted.get(name) or _Granted(
+            _number(annotations.get(WANTED), replicas), replicas, annotations.get(HELD)
+        )
+        since = annotations.get(ALONE_SINCE)
+        return KeptCluster(
+            name=name,
+            owner=str(spec.get("username", "")),
+            server=annotations.get(SERVER),
+            age_seconds=age,
+            worker=self._worker(config, options),
+            most=_number(config.get("cluster_max_workers"), 0),
+            wanted=state.wanted,
+            granted=state.granted,
+            linger_seconds=options.get(LINGER),
+            alone_seconds=None if since is None else max(time.time() - _number(since, 0), 0),
+        )
+
+    def _worker(self, config: Mapping[str, Any], options: Mapping[str, Any]) -> Amount:
+        """Return what a worker takes: as decided when the cluster started, at the price of its size now."""
+        size = self.current_description().sizes.get(str(options.get("worker_size")))
+        gpus, price = (size.gpus or 0, size.price or 0) if size is not None else (0, 0)
+        cores, memory = float(config.get("worker_cores", 1)), int(config.get("worker_memory", 0))
+        return Amount(cores=cores, memory=memory, gpus=gpus, price=price, workers=1)
+
+    async def _patch(self, cluster_name: str, change: dict[str, Any]) -> None:
+        """Change a DaskCluster; one that is gone needs no change."""
+        namespace, name = cluster_name.split(".")
+        try:
+            await self.custom_client.patch_namespaced_custom_object(
+                _GROUP, self.crd_version, namespace, _PLURAL, name, change, _content_type=_MERGE
+            )
+        except ApiException as error:
+            if error.status != 404:
+                raise
 
     def make_cluster_object(self, username: str, options: Any, config: Any) -> dict[str, Any]:
         """Return the DaskCluster, with whose it is in labels and annotations."""
@@ -199,6 +310,8 @@ class ScalableKubeBackend(ClusterLimits, KubeBackend):  # type: ignore[misc]
         metadata = cluster["metadata"]
         metadata["labels"] = {**metadata["labels"], **user_labels(username)}
         metadata["annotations"] = {**metadata["annotations"], **user_annotations(username)}
+        if (server := getattr(self.asker, "server", None)) is not None:
+            metadata["annotations"][SERVER] = server
         return cluster
 
     async def get_cluster(self, cluster_name: str, wait: bool = False) -> Cluster | None:
@@ -214,32 +327,6 @@ class ScalableKubeBackend(ClusterLimits, KubeBackend):  # type: ignore[misc]
         told = copy.copy(cluster)
         told.to_dict = refuse(f"Cluster {cluster_name} failed. {reason}")
         return told
-
-    async def on_cluster_heartbeat(self, cluster_name: str, msg: Any) -> None:
-        """Have Kubernetes run as many workers as the scheduler wants and its user may have.
-
-        The scheduler is the user's own program: what it sends is checked, and it may want anything.
-
-        Raises:
-            PublicException: the message is not a heartbeat.
-        """
-        wanted = msg.get("count") if isinstance(msg, dict) else None
-        lists = ("active_workers", "closing_workers", "closed_workers")
-        if type(wanted) is not int or wanted < 0 or not all(isinstance(msg.get(k), list) for k in lists):
-            raise PublicException("This is not a heartbeat of a scheduler.")
-        granted = min([wanted, *self._limits(cluster_name)])
-        if granted < wanted:
-            self.log.info("Cluster %s wants %d workers and gets %d", cluster_name, wanted, granted)
-        await super().on_cluster_heartbeat(cluster_name, {**msg, "count": granted})
-
-    def _limits(self, cluster_name: str) -> list[int]:
-        """Return the most workers of a cluster: what was decided when it started, and the hub's of now."""
-        cluster = self.clusters.get(cluster_name)
-        limits = [cluster.config.get("cluster_max_workers")] if cluster is not None else []
-        with suppress(PublicError):
-            dask = self.source.current().dask
-            limits.append(0 if dask is None else dask.max_workers)
-        return [limit for limit in limits if limit is not None]
 
     def _description(self) -> Description:
         try:
@@ -285,15 +372,7 @@ class ScalableKubeBackend(ClusterLimits, KubeBackend):  # type: ignore[misc]
         if reason is None:
             return
         self.log.warning("Cluster %s cannot start: %s", cluster_name, reason)
-        await self.custom_client.patch_namespaced_custom_object(
-            _GROUP,
-            self.crd_version,
-            namespace,
-            _PLURAL,
-            name,
-            {"metadata": {"annotations": {REASON: reason}}, "spec": {"active": False}},
-            _content_type=_MERGE,
-        )
+        await self.end_cluster(self._kept(cluster), reason)
 
     def _lost(self, age: float, pod_name: str | None, pod: Mapping[str, Any] | None) -> str | None:
         """Return why a cluster of this age will not start, or None while it may."""
@@ -355,6 +434,13 @@ async def say_reason(request: web.Request, handler: Handler) -> web.StreamRespon
     if text:
         response.set_status(response.status, reason=text)
     return response
+
+
+def _number(value: object, otherwise: int) -> int:
+    try:
+        return int(str(value))
+    except ValueError:
+        return otherwise
 
 
 def _is_active(cluster: Mapping[str, Any]) -> bool:

@@ -5,28 +5,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
+from aiohttp import web
+from dask_gateway_server.backends.db_base import JobStatus
 from dask_gateway_server.backends.local import UnsafeLocalBackend
 from dask_gateway_server.models import Cluster, ClusterStatus
 from traitlets import Unicode
 
-from scalablehub.dask.limiting import ClusterLimits, refuse
+from scalablehub.dask.following import KeptCluster
+from scalablehub.dask.keeping import KeepingClusters, refuse
+from scalablehub.dask.options import LINGER
+from scalablehub.decisions import Amount, Grant
 from scalablehub.processes import die_with_parent
 
 _LOG_TAIL_BYTES = 4096
 
 
-class ScalableLocalBackend(ClusterLimits, UnsafeLocalBackend):  # type: ignore[misc]
+class ScalableLocalBackend(KeepingClusters, UnsafeLocalBackend):  # type: ignore[misc]
     """dask-gateway's local backend, made fit for a hub on one machine.
 
     * Schedulers and workers listen on loopback only, and end when the gateway does, however it does.
     * A process is known by its id and its start time: an id that was given away is never signalled.
     * Logs stay after a cluster ended, and why a cluster could not start reaches the user.
-    * A user has a most number of clusters at a time.
+    * What it keeps of clusters beside their processes is lost with it, as they are.
 
     There is no isolation between users: schedulers and workers run as whoever runs the gateway.
     """
@@ -36,6 +42,19 @@ class ScalableLocalBackend(ClusterLimits, UnsafeLocalBackend):  # type: ignore[m
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._reasons: dict[str, str] = {}
+        self._servers: dict[str, str | None] = {}
+        self._wanted: dict[str, int] = {}
+        self._alone_since: dict[str, float] = {}
+
+    async def setup(self, app: web.Application) -> None:
+        """Set up what is there, and begin to look after clusters."""
+        await super().setup(app)
+        await self.begin_keeping(app)
+
+    async def cleanup(self) -> None:
+        """Look after clusters no more, and clean up."""
+        await self.end_keeping()
+        await super().cleanup()
 
     async def do_setup(self) -> None:
         """End the clusters of a gateway before this one: their processes ended with it."""
@@ -44,9 +63,86 @@ class ScalableLocalBackend(ClusterLimits, UnsafeLocalBackend):  # type: ignore[m
             self._reasons[cluster.name] = "The Dask gateway restarted; start a new cluster."
             await self.stop_cluster(cluster.name, failed=True)
 
-    async def active_clusters(self, user: Any) -> list[str]:
-        """Return the names of the user's clusters that start or run."""
-        return [cluster.name for cluster in self.db.active_clusters() if cluster.username == user.name]
+    async def start_cluster(self, user: Any, cluster_options: Any) -> str:
+        """Start a cluster and return its name.
+
+        Raises:
+            PublicException: the options are not the user's to choose, or they have their most clusters.
+        """
+        name: str = await super().start_cluster(user, cluster_options)
+        self._servers[name] = getattr(user, "server", None)
+        return name
+
+    async def on_cluster_heartbeat(self, cluster_name: str, msg: Any) -> None:
+        """Grant as many workers as the scheduler wants and its user may have."""
+        if isinstance(msg, dict) and type(msg.get("count")) is int:
+            self._wanted[cluster_name] = msg["count"]
+        await super().on_cluster_heartbeat(cluster_name, msg)
+
+    async def kept_clusters(self, *, fresh: bool) -> list[KeptCluster]:
+        """Return every cluster that starts or runs."""
+        active = list(self.db.active_clusters())
+        names = {cluster.name for cluster in active}
+        for kept in (self._servers, self._wanted, self._alone_since):
+            for gone in [name for name in kept if name not in names]:
+                del kept[gone]
+        return [self._kept(cluster) for cluster in active]
+
+    async def set_grant(self, cluster: KeptCluster, granted: Grant) -> None:
+        """Have a cluster run at most so many workers; its next heartbeat starts those that are missing."""
+        found = self.db.get_cluster(cluster.name)
+        if found is None or found.count == granted.workers or found.target > JobStatus.RUNNING:
+            return
+        self.db.update_cluster(found, count=granted.workers)
+        self.queue.put(found)
+
+    async def end_cluster(self, cluster: KeptCluster, reason: str) -> None:
+        """Stop a cluster, and keep the reason for its user."""
+        self._reasons[cluster.name] = reason
+        await self.stop_cluster(cluster.name, failed=True)
+
+    async def note_alone(self, cluster: KeptCluster, alone: bool) -> None:
+        """Keep that the cluster's server has gone as of now, or is back."""
+        if alone:
+            self._alone_since[cluster.name] = time.monotonic()
+        else:
+            self._alone_since.pop(cluster.name, None)
+
+    async def running_workers(self, cluster: KeptCluster) -> list[str] | None:
+        """Return the names of workers that run, the oldest first."""
+        found = self.db.get_cluster(cluster.name)
+        workers = list(found.active_workers()) if found is not None else []
+        return [worker.name for worker in sorted(workers, key=lambda worker: worker.start_time or 0)]
+
+    async def end_workers(self, cluster: KeptCluster, workers: list[str]) -> None:
+        """End workers, whatever their scheduler says."""
+        found = self.db.get_cluster(cluster.name)
+        ending = [worker for worker in found.active_workers() if worker.name in workers] if found else []
+        self.db.update_workers([(worker, {"target": JobStatus.STOPPED}) for worker in ending])
+        for worker in ending:
+            self.queue.put(worker)
+
+    def _kept(self, cluster: Any) -> KeptCluster:
+        size = self.current_description().sizes[cluster.options["worker_size"]]
+        alone = self._alone_since.get(cluster.name)
+        return KeptCluster(
+            name=cluster.name,
+            owner=cluster.username,
+            server=self._servers.get(cluster.name),
+            age_seconds=time.time() - (cluster.start_time or 0) / 1000,
+            worker=Amount(
+                cores=size.cores or 0,
+                memory=size.memory or 0,
+                gpus=size.gpus or 0,
+                price=size.price or 0,
+                workers=1,
+            ),
+            most=cluster.config["cluster_max_workers"],
+            wanted=self._wanted.get(cluster.name, cluster.count),
+            granted=cluster.count,
+            linger_seconds=cluster.options.get(LINGER),
+            alone_seconds=None if alone is None else time.monotonic() - alone,
+        )
 
     async def get_cluster(self, cluster_name: str, wait: bool = False) -> Cluster | None:
         """Return the cluster; a client that waits for one that failed is told the reason."""

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
+from dask_gateway_server.options import Field, Integer, Options, Select
 from dask_gateway_server.options import Mapping as MappingField
-from dask_gateway_server.options import Options, Select
 
 from scalablehub.decisions import Decision, ImageChoice, SizeChoice, User, decide
 from scalablehub.description import Description
@@ -22,6 +22,9 @@ from scalablehub.storage.environment import bucket_environment
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _MOST_ENVIRONMENT_BYTES = 65_536
+
+LINGER = "linger"
+"""The option that says how many seconds a cluster goes on without its server."""
 
 Commands = Callable[[Decision, SizeChoice, ImageChoice], dict[str, Any]]
 _NOTHING: Mapping[str, str] = {}
@@ -85,7 +88,7 @@ def cluster_options(
                 "worker_cores": max(int(size.cores), 1),
                 "worker_memory": size.memory,
                 "cluster_max_workers": decision.dask.max_workers,
-                "idle_timeout": decision.dask.idle_timeout_seconds,
+                "idle_timeout": options.idle_timeout,
                 # The hub's own variables come last: a user's cannot take the data away by accident.
                 "environment": dict(options.environment)
                 | dict(environment)
@@ -93,7 +96,7 @@ def cluster_options(
                 **commands(decision, size, image),
             }
 
-        return Options(
+        fields: list[Field] = [
             Select(
                 "worker_size",
                 [(name, name) for name in sizes],
@@ -105,7 +108,25 @@ def cluster_options(
             ),
             Select("image", list(images), label="Environment"),
             Environment("environment", {}, label="Environment variables"),
-            handler=configuration,
-        )
+            Integer(
+                "idle_timeout",
+                decision.dask.idle_timeout_seconds,
+                # Where the admin has clusters end that do nothing, nobody may keep one for ever.
+                min=1 if decision.dask.idle_timeout_seconds else 0,
+                max=decision.dask.idle_timeout_seconds or None,
+                label="Seconds without work until it ends",
+            ),
+        ]
+        if decision.dask.max_linger_seconds:
+            fields.append(
+                Integer(
+                    LINGER,
+                    decision.dask.linger_seconds,
+                    min=0,
+                    max=decision.dask.max_linger_seconds,
+                    label="Seconds that it goes on after your server has stopped",
+                )
+            )
+        return Options(*fields, handler=configuration)
 
     return options_of

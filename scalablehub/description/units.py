@@ -96,6 +96,16 @@ def format_bytes(number: int) -> str:
     return f"{number} bytes"
 
 
+def format_seconds(seconds: float) -> str:
+    """Return seconds for people in the largest whole unit: ``"5 minutes"``, ``"90 seconds"``."""
+    for unit, name in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= unit and seconds % unit == 0:
+            count = int(seconds // unit)
+            return f"{count} {name}{'' if count == 1 else 's'}"
+    count = round(seconds)
+    return f"{count} {'second' if count == 1 else 'seconds'}"
+
+
 def format_cores(cores: float) -> str:
     """Return cores for people: ``"1 core"``, ``"2 cores"``, ``"0.5 cores"``."""
     number = _trimmed(cores, 2)

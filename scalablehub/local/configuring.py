@@ -69,6 +69,7 @@ def configure_hub(c: Config, plan: Plan | None = None) -> None:
     for service in c.JupyterHub.services:
         if service["name"] == SERVICE:
             service["environment"]["SCALABLEHUB_LOOPBACK_ONLY"] = "1"
+            service["api_token"] = plan.secrets.service_token
 
 
 def configure_gateway(c: Config, plan: Plan | None = None) -> None:
@@ -76,12 +77,12 @@ def configure_gateway(c: Config, plan: Plan | None = None) -> None:
     plan = plan or read_plan()
     ports, layout = plan.ports, plan.layout
     c.DaskGateway.backend_class = "scalablehub.dask.local.ScalableLocalBackend"
-    c.DaskGateway.authenticator_class = "dask_gateway_server.auth.JupyterHubAuthenticator"
+    c.DaskGateway.authenticator_class = "scalablehub.dask.authenticator.ScalableHubAuthenticator"
     c.DaskGateway.address = f"{HOST}:0"
     c.DaskGateway.log_level = "DEBUG" if plan.verbose else "INFO"
     c.JupyterHubAuthenticator.jupyterhub_api_url = f"http://{HOST}:{ports.hub}/hub/api"
+    c.JupyterHubAuthenticator.jupyterhub_api_token = plan.secrets.service_token
     c.JupyterHubAuthenticator.jupyterhub_service_name = SERVICE
-    c.Authenticator.cache_max_age = 0
     c.Proxy.address = f"{HOST}:{ports.gateway}"
     c.Proxy.tcp_address = f"{HOST}:{ports.schedulers}"
     c.Proxy.api_token = plan.secrets.gateway_proxy_token
@@ -94,8 +95,9 @@ def configure_gateway(c: Config, plan: Plan | None = None) -> None:
     # Looking at processes of this machine is cheap: who waits for one that failed hears of it soon.
     c.ScalableLocalBackend.cluster_status_period = 3
     c.ScalableLocalBackend.worker_status_period = 3
-    if plan.description.dask is not None:
-        c.ScalableLocalBackend.max_clusters = plan.description.dask.max_clusters
+    c.ScalableLocalBackend.keep_period = 3
+    c.ScalableLocalBackend.description = plan.description
+    c.ScalableLocalBackend.lacks = plan.lacks
     c.Backend.cluster_options = cluster_options(
         plan.description, lacks=plan.lacks, bucket_keys=plan.bucket_keys, commands=_dask_commands
     )

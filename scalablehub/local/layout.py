@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import secrets
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -34,6 +36,7 @@ class Secrets:
     proxy_token: str
     gateway_proxy_token: str
     gateway_db_key: str
+    service_token: str
 
 
 @dataclass(frozen=True)
@@ -144,17 +147,20 @@ class Layout:
             ) from None
 
     def secrets(self) -> Secrets:
-        """Return this hub's secrets, made at the first call; a damaged file is made anew."""
+        """Return this hub's secrets, made at the first call; a damaged file is made anew.
+
+        What an earlier version did not have yet is added, so that nobody's password changes.
+        """
         path = self.root / "secrets.json"
-        try:
-            kept = Secrets(**json.loads(path.read_text()))
-            if all(isinstance(value, str) and value for value in asdict(kept).values()):
-                return kept
-        except (OSError, ValueError, TypeError):
-            pass
-        made = _make_secrets()
-        write_private(path, json.dumps(asdict(made), indent=1))
-        return made
+        kept: Any = None
+        with contextlib.suppress(OSError, ValueError):
+            kept = json.loads(path.read_text())
+        made = asdict(_make_secrets())
+        if isinstance(kept, dict) and all(isinstance(value, str) and value for value in kept.values()):
+            made |= {name: value for name, value in kept.items() if name in made}
+        if made != kept:
+            write_private(path, json.dumps(made, indent=1))
+        return Secrets(**made)
 
 
 def write_private(path: Path, text: str) -> None:
@@ -179,4 +185,5 @@ def _make_secrets() -> Secrets:
         proxy_token=secrets.token_hex(32),
         gateway_proxy_token=secrets.token_hex(32),
         gateway_db_key=base64.b64encode(secrets.token_bytes(32)).decode(),
+        service_token=secrets.token_hex(32),
     )

@@ -16,7 +16,7 @@ TOKEN = "gateways-own"
 
 
 class Hub:
-    """The two routes of JupyterHub's API that dask-gateway's server asks."""
+    """The routes of JupyterHub's API that dask-gateway's server asks."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -25,6 +25,7 @@ class Hub:
         self.broken: web.Response | None = None
         self.asked: list[web.Request] = []
         self.third = asyncio.Event()
+        self.owners: dict[str, Any] = {}
 
     def describes(self, description: Description) -> str:
         """Serve a description; return its hash."""
@@ -38,6 +39,11 @@ class Hub:
         self.tokens[token] = {"kind": "user", "name": name, "groups": [], "admin": False, "scopes": granted}
         self.tokens[token] |= words
 
+    def has_owner(self, name: str, *groups: str, servers: tuple[str, ...] = ("",)) -> None:
+        """Know a user who may own clusters, with the servers that run."""
+        running = {server: {"image": "geo", "reference": "quay.io/hub/geo:1"} for server in servers}
+        self.owners[name] = {"groups": list(groups), "admin": False, "servers": running}
+
     async def user(self, request: web.Request) -> web.Response:
         self.asked.append(request)
         if self.broken is not None:
@@ -50,6 +56,15 @@ class Hub:
         answer = web.json_response(self.tokens[token])
         answer.set_cookie("jupyterhub-session-id", "somebody")
         return answer
+
+    async def who_owners_are(self, request: web.Request) -> web.Response:
+        self.asked.append(request)
+        if self.broken is not None:
+            return self.broken
+        if request.headers.get("Authorization") != f"token {TOKEN}":
+            return web.json_response({"status": 403}, status=403)
+        names = (await request.json())["users"]
+        return web.json_response({name: self.owners.get(name) for name in names})
 
     async def shared(self, request: web.Request) -> web.Response:
         self.asked.append(request)
@@ -88,6 +103,7 @@ async def a_hub(port: int = 0) -> AsyncIterator[Hub]:
     app = web.Application()
     app.router.add_get("/base/hub/api/user", hub.user)
     app.router.add_get("/base/hub/api/scalablehub/description", hub.shared)
+    app.router.add_post("/base/hub/api/scalablehub/owners", hub.who_owners_are)
     async with serving(app, port) as url:
         hub.url = f"{url}/base/hub/api"
         yield hub

@@ -161,7 +161,10 @@ async def test_a_cluster_says_whose_it_is(parts: Parts) -> None:
     cluster = await started(parts, who=user("jane.doe@ex.org", server="gpu"))
     assert cluster["metadata"]["labels"]["hub.jupyter.org/username"] == "jane-doe-ex-org---d5488386"
     assert cluster["metadata"]["labels"]["gateway.dask.org/instance"] == "gw"
-    assert cluster["metadata"]["annotations"] == {"hub.jupyter.org/username": "jane.doe@ex.org"}
+    assert cluster["metadata"]["annotations"] == {
+        "hub.jupyter.org/username": "jane.doe@ex.org",
+        "scalablehub/server": "gpu",
+    }
     assert cluster["spec"]["config"]["worker_extra_pod_labels"]["hub.jupyter.org/servername"] == "gpu"
 
 
@@ -222,6 +225,11 @@ async def test_many_starts_at_once_give_no_more_clusters_than_allowed(parts: Par
     assert parts.backend.clusters == {}
 
 
+async def kept(parts: Parts, owner: str) -> list[str]:
+    clusters = await parts.backend.kept_clusters(fresh=True)
+    return [cluster.name for cluster in clusters if cluster.owner == owner]
+
+
 @pytest.mark.parametrize(
     ("spec", "status", "counts"),
     [
@@ -240,7 +248,7 @@ async def test_clusters_count_while_they_start_or_run(
     cluster = await started(parts)
     cluster["spec"] |= spec
     cluster["status"] = status
-    assert await parts.backend.active_clusters(user()) == ([name_of(cluster)] if counts else [])
+    assert await kept(parts, "alice") == ([name_of(cluster)] if counts else [])
 
 
 async def test_clusters_of_others_and_of_other_gateways_do_not_count(parts: Parts) -> None:
@@ -249,7 +257,7 @@ async def test_clusters_of_others_and_of_other_gateways_do_not_count(parts: Part
     foreign["metadata"]["labels"]["gateway.dask.org/instance"] = "other"
     namesake = await started(parts)
     namesake["spec"]["username"] = "Alice"
-    assert await parts.backend.active_clusters(user()) == []
+    assert await kept(parts, "alice") == []
 
 
 @pytest.mark.parametrize(

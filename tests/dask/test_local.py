@@ -10,7 +10,7 @@ import psutil
 import pytest
 from aiohttp import ClientSession, web
 
-from scalablehub.dask.limiting import refuse
+from scalablehub.dask.keeping import refuse
 from scalablehub.dask.local import _last_line, _process, _with_start_time
 
 

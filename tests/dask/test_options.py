@@ -60,7 +60,35 @@ def test_fields_are_the_size_the_image_and_the_environment() -> None:
             "default": {},
             "spec": {"type": "mapping"},
         },
+        {
+            "field": "idle_timeout",
+            "label": "Seconds without work until it ends",
+            "default": 1800,
+            "spec": {"type": "int", "min": 1, "max": 1800},
+        },
+        {
+            "field": "linger",
+            "label": "Seconds that it goes on after your server has stopped",
+            "default": 300,
+            "spec": {"type": "int", "min": 0, "max": 300},
+        },
     ]
+
+
+def fields(**dask: Any) -> dict[str, Any]:
+    return {field["field"]: field for field in options_of(ALICE, dask=DASK | dask).get_specification()}
+
+
+def test_a_user_may_let_a_cluster_go_on_as_long_as_the_admin_permits() -> None:
+    linger = fields(linger="5m", max_linger="2h")["linger"]
+    assert (linger["default"], linger["spec"]) == (300, {"type": "int", "min": 0, "max": 7200})
+    assert "linger" not in fields(linger=0)
+
+
+def test_where_clusters_may_idle_for_ever_a_user_may_still_end_theirs_sooner() -> None:
+    idle = fields(idle_timeout=0)["idle_timeout"]
+    assert (idle["default"], idle["spec"]["min"]) == (0, 0)
+    assert configuration(asked={"idle_timeout": 60})["idle_timeout"] == 60
 
 
 @pytest.mark.parametrize(
@@ -76,12 +104,12 @@ def test_fields_are_the_size_the_image_and_the_environment() -> None:
 def test_sizes_are_those_of_workers_that_the_user_may_have(
     user: Any, dask: dict[str, Any], sizes: list[str]
 ) -> None:
-    size, _, _ = options_of(user, dask=dask).get_specification()
+    size, _, *_ = options_of(user, dask=dask).get_specification()
     assert size["spec"]["options"] == sizes
 
 
 def test_image_that_is_not_here_is_not_offered() -> None:
-    _, image, _ = options_of(ALICE, lacks={"images.base": "Not here."}).get_specification()
+    _, image, *_ = options_of(ALICE, lacks={"images.base": "Not here."}).get_specification()
     assert image["spec"]["options"] == ["geo"]
 
 

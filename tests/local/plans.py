@@ -19,6 +19,7 @@ SECRETS = Secrets(
     proxy_token="the-proxy-token",
     gateway_proxy_token="the-gateway-token",
     gateway_db_key="the-database-key",
+    service_token="the-service-token",
 )
 USERS = {
     "alice": {"groups": ["research"]},

@@ -147,9 +147,7 @@ def test_proxy_is_the_supervisors_and_keeps_its_routes(tmp_path: Path) -> None:
 def test_spawner_is_ours_and_knows_what_is_not_here(tmp_path: Path) -> None:
     c = hub_of(planned(tmp_path))
     assert c.JupyterHub.spawner_class == "scalablehub.spawner.local.ScalableLocalSpawner"
-    assert c.ChoosingSpawner.lacks == {
-        "interfaces.rstudio": "Not on this machine: rserver is not installed."
-    }
+    assert c.ChoosingSpawner.lacks == {"interfaces.rstudio": "Not on this machine: rserver is not installed."}
     assert c.ScalableLocalSpawner.not_enforced == "Memory is not limited here."
 
 
@@ -170,9 +168,9 @@ def test_verbose_writes_more_to_the_logs(tmp_path: Path, verbose: bool, level: s
 
 def test_gateway_knows_users_by_the_hub_and_remembers_no_answer(tmp_path: Path) -> None:
     c = gateway_of(planned(tmp_path))
-    assert c.DaskGateway.authenticator_class == "dask_gateway_server.auth.JupyterHubAuthenticator"
+    assert c.DaskGateway.authenticator_class == "scalablehub.dask.authenticator.ScalableHubAuthenticator"
     assert c.JupyterHubAuthenticator.jupyterhub_service_name == "dask-gateway"
-    assert c.Authenticator.cache_max_age == 0
+    assert c.JupyterHubAuthenticator.jupyterhub_api_token == "the-service-token"
 
 
 def test_gateway_has_its_own_secrets_and_not_the_hubs(tmp_path: Path) -> None:
@@ -189,9 +187,11 @@ def test_gateway_forgets_clusters_with_the_hub_and_keeps_their_logs(tmp_path: Pa
     assert backend.logs_directory == f"{tmp_path}/logs/clusters"
 
 
-def test_gateway_has_the_most_clusters_of_the_description(tmp_path: Path) -> None:
+def test_gateway_decides_with_the_description_and_what_is_not_here(tmp_path: Path) -> None:
     plan = planned(tmp_path, sections={"dask": written()["dask"] | {"max_clusters": 3}})
-    assert gateway_of(plan).ScalableLocalBackend.max_clusters == 3
+    backend = gateway_of(plan).ScalableLocalBackend
+    assert backend.description == plan.description
+    assert backend.lacks == {"interfaces.rstudio": "Not on this machine: rserver is not installed."}
 
 
 def test_cluster_runs_in_the_environment_that_was_chosen(tmp_path: Path) -> None:

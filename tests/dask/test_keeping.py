@@ -1,0 +1,375 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+from dask_gateway_server.backends.base import PublicException
+from traitlets.config import LoggingConfigurable
+
+from scalablehub.dask.following import KeptCluster
+from scalablehub.dask.keeping import KeepingClusters
+from scalablehub.dask.owners import Owners
+from scalablehub.decisions import Amount, Grant
+from scalablehub.description import resolve
+from scalablehub.errors import PublicError
+from tests.dask.hub import TOKEN, Hub, a_hub
+from tests.descriptions import described, written
+
+DASK = written()["dask"] | {"max_clusters": 3, "max_workers": 6, "linger": "5m"}
+
+
+class Memory(LoggingConfigurable):
+    """A backend that takes its time, and shows a cluster only after it was made."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.clusters: dict[str, KeptCluster] = {}
+
+    async def process_cluster_options(self, user: Any, options: Any) -> None:
+        await asyncio.sleep(0)
+        if options == "bad":
+            raise PublicException("bad options")
+
+    async def start_cluster(self, user: Any, options: Any) -> str:
+        await asyncio.sleep(0.001)
+        if options == "broken":
+            raise OSError("disk")
+        name = f"{user.name}-{sum(c.owner == user.name for c in self.clusters.values()) + 1}"
+        self.clusters[name] = KeptCluster(name, user.name, user.server, 0, Amount(cores=1, workers=1), 6)
+        return name
+
+    async def on_cluster_heartbeat(self, name: str, msg: Any) -> None:
+        self.passed_on = (name, msg["count"])
+
+    async def get_cluster(self, name: str, wait: bool = False) -> Any:
+        return SimpleNamespace(name=name)
+
+
+class Keeping(KeepingClusters, Memory):
+    """The mixin over it, which notes what it is told to do."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.ended: dict[str, str] = {}
+        self.running: dict[str, list[str]] = {}
+        self.asked_back: list[tuple[str, int]] = []
+        self.killed: list[str] = []
+
+    async def kept_clusters(self, *, fresh: bool) -> list[KeptCluster]:
+        await asyncio.sleep(0)
+        return [cluster for name, cluster in self.clusters.items() if name not in self.ended]
+
+    async def set_grant(self, cluster: KeptCluster, granted: Grant) -> None:
+        kept = self.clusters[cluster.name]
+        self.clusters[cluster.name] = replace(kept, wanted=cluster.wanted, granted=granted.workers)
+
+    async def end_cluster(self, cluster: KeptCluster, reason: str) -> None:
+        self.ended[cluster.name] = reason
+
+    async def note_alone(self, cluster: KeptCluster, alone: bool) -> None:
+        self.clusters[cluster.name] = replace(cluster, alone_seconds=0.0 if alone else None)
+
+    async def running_workers(self, cluster: KeptCluster) -> list[str] | None:
+        return self.running.get(cluster.name, [])
+
+    async def end_workers(self, cluster: KeptCluster, workers: list[str]) -> None:
+        self.killed += workers
+
+    async def forward_message_to_scheduler(self, model: Any, msg: Any) -> None:
+        self.asked_back.append((model.name, msg["count"]))
+
+    def describes(self, **dask: Any) -> None:
+        self.description = resolve(described(dask=DASK | dask))
+
+    async def wants(self, name: str, count: int) -> int:
+        """Send a heartbeat; return what is granted."""
+        lists: dict[str, Any] = {k: [] for k in ("active_workers", "closing_workers", "closed_workers")}
+        await self.on_cluster_heartbeat(name, {"count": count, **lists})
+        assert self.passed_on[0] == name
+        return int(self.passed_on[1])
+
+
+@pytest.fixture
+async def hub() -> AsyncIterator[Hub]:
+    async with a_hub() as hub:
+        for name in ("alice", "bob"):
+            hub.has_owner(name, "research")
+        yield hub
+
+
+@pytest.fixture
+async def backend(hub: Hub) -> AsyncIterator[Keeping]:
+    backend = Keeping(log=logging.getLogger("gateway"))
+    backend.describes()
+    backend.owners = Owners(hub.url, TOKEN, timeout_seconds=5)
+    yield backend
+    await backend.end_keeping()
+
+
+def user(name: str = "alice", *groups: str, server: str | None = "") -> Any:
+    return SimpleNamespace(name=name, groups={"research", *groups}, admin=False, server=server)
+
+
+# Clusters
+
+
+async def test_of_many_starts_at_once_no_more_get_through_than_are_allowed(backend: Keeping) -> None:
+    results = await asyncio.gather(
+        *(backend.start_cluster(user(name), {}) for name in ["alice", "bob"] * 20), return_exceptions=True
+    )
+    assert sorted(r for r in results if isinstance(r, str)) == [
+        *("alice-1", "alice-2", "alice-3"),
+        *("bob-1", "bob-2", "bob-3"),
+    ]
+    assert {type(r) for r in results} == {str, PublicException}
+
+
+async def test_who_has_their_most_is_told_which_they_are(backend: Keeping) -> None:
+    backend.describes(max_clusters=1)
+    await backend.start_cluster(user(), {})
+    with pytest.raises(PublicException) as refusal:
+        await backend.start_cluster(user(), {})
+    assert str(refusal.value) == (
+        "You have 1 of 1 clusters: alice-1. Stop one first, with Gateway().stop_cluster(name) or on the "
+        "hub's page 'My Dask clusters'."
+    )
+
+
+async def test_a_group_has_no_more_clusters_together_than_it_may(backend: Keeping, hub: Hub) -> None:
+    hub.has_owner("bob", "research", "course")
+    backend.describes(caps={"course": {"groups": ["course"], "together": True, "clusters": 2}})
+    for name in ("alice", "bob"):
+        await backend.start_cluster(user(name, "course"), {})
+    with pytest.raises(PublicException, match="2 clusters is the most that the members of course together"):
+        await backend.start_cluster(user("alice", "course"), {})
+    await backend.start_cluster(user("carol"), {})
+
+
+async def test_a_group_may_have_more_clusters_than_everybody(backend: Keeping) -> None:
+    backend.describes(max_clusters=1, caps={"power": {"groups": ["power"], "clusters": 2}})
+    await backend.start_cluster(user("alice", "power"), {})
+    assert await backend.start_cluster(user("alice", "power"), {}) == "alice-2"
+
+
+async def test_a_start_that_failed_leaves_its_turn_to_the_next(backend: Keeping) -> None:
+    backend.describes(max_clusters=1)
+    with pytest.raises(OSError, match="disk"):
+        await backend.start_cluster(user(), "broken")
+    assert await backend.start_cluster(user(), {}) == "alice-1"
+
+
+async def test_bad_options_are_the_first_to_be_told(backend: Keeping) -> None:
+    backend.describes(max_clusters=1)
+    await backend.start_cluster(user(), {})
+    with pytest.raises(PublicException, match="bad options"):
+        await backend.start_cluster(user(), "bad")
+
+
+# Workers
+
+
+async def test_a_cluster_gets_what_it_wants_up_to_its_most(backend: Keeping) -> None:
+    name = await backend.start_cluster(user(), {})
+    assert [await backend.wants(name, count) for count in (0, 4, 6, 7, 10**9, 2)] == [0, 4, 6, 6, 6, 2]
+
+
+async def test_all_clusters_of_a_user_share_what_they_may_have(backend: Keeping) -> None:
+    backend.describes(caps={"all": {"workers": 8}})
+    first, second = [await backend.start_cluster(user(), {}) for _ in range(2)]
+    assert await backend.wants(first, 6) == 6
+    assert await backend.wants(second, 6) == 2
+
+
+async def test_a_clipped_cluster_gets_more_when_another_needs_less(backend: Keeping) -> None:
+    backend.describes(caps={"all": {"workers": 8}})
+    first, second = [await backend.start_cluster(user(), {}) for _ in range(2)]
+    await backend.wants(first, 6)
+    backend.clusters[second] = replace(backend.clusters[second], wanted=6)
+    await backend.wants(first, 1)
+    assert backend.clusters[second].granted == 6
+
+
+async def test_a_clipped_cluster_gets_more_when_the_admin_gives_more(backend: Keeping) -> None:
+    name = await backend.start_cluster(user(), {})
+    backend.describes(caps={"all": {"workers": 1}})
+    backend.clusters[name] = replace(backend.clusters[name], wanted=5)
+    await backend.keep()
+    assert backend.clusters[name].granted == 1
+    backend.describes()
+    await backend.keep()
+    assert backend.clusters[name].granted == 5
+
+
+@pytest.mark.parametrize(
+    "msg",
+    [
+        None,
+        [],
+        {},
+        {"count": 1},
+        {"count": -1, "active_workers": [], "closing_workers": [], "closed_workers": []},
+        {"count": True, "active_workers": [], "closing_workers": [], "closed_workers": []},
+        {"count": "9", "active_workers": [], "closing_workers": [], "closed_workers": []},
+        {"count": 1, "active_workers": None, "closing_workers": [], "closed_workers": []},
+    ],
+    ids=str,
+)
+async def test_what_is_no_heartbeat_is_refused(backend: Keeping, msg: Any) -> None:
+    name = await backend.start_cluster(user(), {})
+    with pytest.raises(PublicException, match="not a heartbeat"):
+        await backend.on_cluster_heartbeat(name, msg)
+
+
+async def test_a_limit_that_is_lowered_is_asked_for_and_then_taken(backend: Keeping) -> None:
+    backend.give_back_timeout = 0
+    name = await backend.start_cluster(user(), {})
+    await backend.wants(name, 4)
+    backend.clusters[name] = replace(backend.clusters[name], wanted=4)
+    backend.running[name] = ["oldest", "old", "young", "youngest"]
+    backend.describes(max_workers=3)
+    await backend.keep()
+    assert (backend.asked_back, backend.killed) == ([(name, 3)], [])
+    await backend.keep()
+    assert backend.killed == ["youngest"]
+
+
+async def test_workers_that_are_given_back_in_time_are_not_taken(backend: Keeping) -> None:
+    backend.give_back_timeout = 0
+    name = await backend.start_cluster(user(), {})
+    backend.describes(max_workers=1)
+    backend.clusters[name] = replace(backend.clusters[name], wanted=2, granted=2)
+    backend.running[name] = ["a", "b"]
+    await backend.keep()
+    backend.running[name] = ["a"]
+    await backend.keep()
+    backend.running[name] = ["a", "c"]
+    await backend.keep()
+    assert backend.killed == []
+
+
+# The end
+
+
+async def test_a_cluster_whose_server_stops_ends_when_its_time_is_over(backend: Keeping, hub: Hub) -> None:
+    name = await backend.start_cluster(user(), {})
+    hub.has_owner("alice", "research", servers=())
+    await backend.keep()
+    assert (backend.clusters[name].alone_seconds, backend.ended) == (0.0, {})
+    backend.clusters[name] = replace(backend.clusters[name], alone_seconds=300.0)
+    await backend.keep()
+    assert backend.ended == {name: "The server that it was started from has been stopped for 5 minutes."}
+
+
+async def test_a_server_that_is_back_has_its_clusters_again(backend: Keeping, hub: Hub) -> None:
+    name = await backend.start_cluster(user(), {})
+    hub.has_owner("alice", "research", servers=())
+    await backend.keep()
+    hub.has_owner("alice", "research")
+    await backend.keep()
+    assert backend.clusters[name].alone_seconds is None
+
+
+async def test_only_the_clusters_of_that_server_end(backend: Keeping, hub: Hub) -> None:
+    backend.describes(linger=0)
+    of_named = await backend.start_cluster(user(server="gpu"), {})
+    await backend.start_cluster(user(), {})
+    await backend.start_cluster(user(server=None), {})
+    await backend.start_cluster(user("bob"), {})
+    hub.has_owner("alice", "research", servers=("",))
+    await backend.keep()
+    assert list(backend.ended) == [of_named]
+
+
+async def test_clusters_of_who_left_the_group_end(backend: Keeping, hub: Hub) -> None:
+    name = await backend.start_cluster(user(), {})
+    await backend.start_cluster(user("bob"), {})
+    hub.has_owner("alice", "others")
+    await backend.keep()
+    assert backend.ended == {
+        name: "Its user may have no Dask clusters any more: only for members of research."
+    }
+
+
+async def test_clusters_of_a_user_who_is_gone_end(backend: Keeping, hub: Hub) -> None:
+    name = await backend.start_cluster(user(), {})
+    hub.owners["alice"] = None
+    await backend.keep()
+    assert backend.ended == {name: "Its user is no longer on this hub."}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        web.Response(status=500),
+        web.Response(status=403),
+        web.Response(status=302, headers={"Location": "/"}),
+        web.Response(text="no JSON"),
+        web.json_response([]),
+        web.json_response({}),
+        web.json_response({"alice": {"groups": ["research"], "admin": False}}),
+        web.json_response({"alice": "gone"}),
+    ],
+    ids=["500", "403", "302", "no JSON", "list", "nobody", "no servers", "text"],
+)
+async def test_a_hub_that_does_not_say_changes_nothing(
+    backend: Keeping, hub: Hub, answer: web.Response
+) -> None:
+    backend.describes(linger=0)
+    await backend.start_cluster(user(), {})
+    hub.broken = answer
+    with pytest.raises(PublicError):
+        await backend.keep()
+    assert backend.ended == {}
+
+
+async def test_a_gateway_that_has_just_started_asks_who_owners_are(backend: Keeping, hub: Hub) -> None:
+    name = await backend.start_cluster(user(), {})
+    backend._known = {}
+    assert await backend.wants(name, 4) == 4
+
+
+async def test_while_nobody_can_say_who_an_owner_is_a_cluster_keeps_what_it_has(
+    backend: Keeping, hub: Hub
+) -> None:
+    name = await backend.start_cluster(user(), {})
+    await backend.wants(name, 3)
+    backend._known = {}
+    hub.broken = web.Response(status=503)
+    assert await backend.wants(name, 6) == 3
+
+
+# What is told
+
+
+async def scaled(backend: Keeping, name: str, count: int, said: Any) -> Any:
+    async def answer(_request: web.Request) -> web.StreamResponse:
+        return web.json_response(said)
+
+    request = make_mocked_request("POST", f"/api/v1/clusters/{name}/scale", match_info={"cluster_name": name})
+    request._read_bytes = json.dumps({"count": count}).encode()
+    response = await backend._tell_grant(request, answer)
+    assert isinstance(response, web.Response)
+    return json.loads(response.text or "")
+
+
+async def test_who_scales_beyond_what_they_may_have_is_told(backend: Keeping) -> None:
+    backend.describes(caps={"all": {"workers": 2}})
+    name = await backend.start_cluster(user(), {})
+    assert await scaled(backend, name, 5, {"ok": True, "msg": None}) == {
+        "ok": False,
+        "msg": "The cluster gets 2 of 5 workers for now: 2 workers is the most that you may have at a time; "
+        "in use already: 2 workers.",
+    }
+
+
+async def test_who_gets_all_is_told_nothing_more(backend: Keeping) -> None:
+    name = await backend.start_cluster(user(), {})
+    assert await scaled(backend, name, 5, {"ok": True, "msg": None}) == {"ok": True, "msg": None}
