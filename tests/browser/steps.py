@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 
-from playwright.sync_api import Browser, BrowserType, Locator, Page
+from playwright.sync_api import Browser, BrowserType, Locator, Page, TimeoutError
 
 from tests.stack import Stack
 
@@ -59,6 +59,31 @@ def wait_for_notebook(page: Page) -> None:
     page.locator(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
 
 
+def wake_kernel(page: Page) -> None:
+    """Run the notebook's first cell until the kernel has really taken it.
+
+    A lab that shows its kernel as idle may still lose what is run in the moment when their connection opens.
+    """
+    first = page.locator(".jp-CodeCell").first
+    ran = first.locator(".jp-InputPrompt").filter(has_text=re.compile(r"\[\d+\]"))
+    for _ in range(5):
+        first.locator(".cm-content").click()
+        page.keyboard.press("Control+Enter")
+        try:
+            ran.wait_for(timeout=PATIENCE_MS / 4)
+        except TimeoutError:
+            continue
+        return
+    ran.wait_for(timeout=1)
+
+
+def run_all(page: Page) -> None:
+    """Run all cells of the notebook."""
+    wake_kernel(page)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+
 def run_through(page: Page, last: str) -> None:
     """Run the notebook's cells from the active one, the first at first, through the one that has the text."""
     page.locator(".jp-Notebook .jp-Cell.jp-mod-active").focus()
@@ -70,6 +95,8 @@ def run_through(page: Page, last: str) -> None:
 
 def start_cluster(page: Page) -> str:
     """Run the start notebook until its two workers are there, and return the printed dashboard address."""
+    wake_kernel(page)
+    page.keyboard.press("Escape")
     run_through(page, "client.wait_for_workers(")
     page.get_by_text(re.compile(r"Two workers are ready after \d+ s")).wait_for(timeout=2 * PATIENCE_MS)
     address = dashboard_link(page).get_attribute("href")

@@ -14,6 +14,7 @@ from tests.browser.steps import (
     CLUSTERS,
     dashboard_link,
     open_dask_panel,
+    run_all,
     sign_in,
     start,
     start_cluster,
@@ -194,8 +195,7 @@ def test_start_notebook_runs_to_its_end(page: Page, stack: Stack) -> None:
     sign_in(page, stack, "ivan")
     start(page, "ivan")
     wait_for_notebook(page)
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    run_all(page)
     for sentence in (
         r"^\d+\.\d% of the Earth is land\.$",
         r"^The coast behaves like a curve of \d\.\d+ dimensions\.$",

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
@@ -104,8 +105,13 @@ class RealHub:
     def kill(self) -> None:
         """End the hub as a machine does that fails: at once, with its proxy."""
         if self.process is not None:
+            # The proxy has a session of its own.
+            started = psutil.Process(self.process.pid).children(recursive=True)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
+            for process in started:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
             self.process.wait(30)
             self.process = None
 
