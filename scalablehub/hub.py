@@ -6,6 +6,7 @@ loaded twice they change nothing more. They work in zero-to-jupyterhub's loader 
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address
@@ -52,12 +53,26 @@ def read_description(c: Config) -> Description:
     return load_description(written)
 
 
+def _refused_in_words(configure: Callable[[Config], None]) -> Callable[[Config], None]:
+    """Let a hub that cannot be configured end with the sentence that says why, instead of a traceback."""
+
+    @functools.wraps(configure)
+    def configuring(c: Config) -> None:
+        try:
+            configure(c)
+        except PublicError as error:
+            raise SystemExit(f"scalablehub: {error.message}") from error
+
+    return configuring
+
+
+@_refused_in_words
 def configure_spawner(c: Config) -> None:
     """Make servers follow the description.
 
     Raises:
-        DescriptionError: nobody could start a server with the description.
-        PublicError: the hub has a spawner of its own that ours cannot replace.
+        SystemExit: nobody could start a server with the description, or the hub has a spawner of its own that
+            ours cannot replace. The sentences are its code, the error with its places its cause.
     """
     description = read_description(c)
     if not description.enabled:
@@ -93,13 +108,14 @@ def configure_spawner(c: Config) -> None:
             _lead_to_clusters(c, description.dask)
 
 
+@_refused_in_words
 def configure_dask_gateway(c: Config) -> None:
     """Add the dask-gateway service, and the right to use it for those whom the description allows.
 
     A service of that name with a ``url`` but no ``command`` is one that the admin runs elsewhere.
 
     Raises:
-        DescriptionError: the description has Dask but does not say where dask-gateway's server is.
+        SystemExit: the description has Dask but does not say where dask-gateway's server is.
     """
     description = read_description(c)
     dask = description.dask
