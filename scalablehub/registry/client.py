@@ -1,0 +1,376 @@
+"""What registries say about an image, asked over their HTTP API."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from ssl import SSLContext
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from scalablehub.errors import PublicError, shown
+from scalablehub.registry.reference import ImageReference
+
+_INDEXES = frozenset(
+    {
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+    }
+)
+_MANIFESTS = frozenset(
+    {
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+    }
+)
+_ACCEPT = ", ".join(sorted(_INDEXES | _MANIFESTS))
+_MOST_BYTES = 4 * 2**20
+_CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
+_ABSENT_PLATFORM = "unknown"
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A user of a registry."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class FoundImage:
+    """An image that a registry has.
+
+    Attributes:
+        reference: what was asked for.
+        digest: of what the reference stands for now, whichever platform pulls it.
+        size_bytes: of the download for the platform that was asked about, compressed.
+        platforms: that it is there for, such as ``linux/amd64``.
+    """
+
+    reference: ImageReference
+    digest: str
+    size_bytes: int
+    platforms: tuple[str, ...]
+
+    @property
+    def pinned(self) -> str:
+        """The name by which exactly this image is pulled; the tag stays for people to read."""
+        return str(self.reference.pinned(self.digest))
+
+
+class Registries:
+    """A client of every registry.
+
+    Credentials are sent to the registry that they are for, and to the token server that it names; nothing is
+    sent over plain HTTP but to hosts that the admin calls insecure.
+
+    Args:
+        credentials: by host of the registry.
+        insecure: hosts, with their ports, that are asked over plain HTTP.
+        ssl_context: for registries whose certificates are the admin's own.
+        timeout_seconds: for one whole question.
+    """
+
+    def __init__(
+        self,
+        credentials: Mapping[str, Credential] | None = None,
+        *,
+        insecure: Collection[str] = (),
+        ssl_context: SSLContext | None = None,
+        timeout_seconds: float = 8,
+    ) -> None:
+        self._credentials = dict(credentials or {})
+        self._insecure = frozenset(insecure)
+        self._ssl = ssl_context or True
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+
+    async def find(self, reference: ImageReference, platform: str = "linux/amd64") -> FoundImage:
+        """Return the image as its registry has it.
+
+        Raises:
+            PublicError: with status 400, it is not there, not for this platform or not to be read; with
+                status 503, the registry does not answer as it should, so that nothing is known.
+        """
+        async with aiohttp.ClientSession(
+            cookie_jar=aiohttp.DummyCookieJar(), timeout=self._timeout, trust_env=False
+        ) as session:
+            try:
+                return await _Question(self, session, reference, platform).answer()
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise _away(reference, str(error)[:200] or "it does not answer in time") from None
+
+    def base(self, host: str) -> str:
+        """Return the URL that a registry's API begins with."""
+        return f"{'http' if self._is_plain(host) else 'https'}://{host}"
+
+    def credential(self, reference: ImageReference) -> Credential | None:
+        """Return who we are to the image's registry."""
+        return self._credentials.get(reference.registry) or self._credentials.get(reference.host)
+
+    def allows(self, url: str) -> bool:
+        """Return whether a URL that a registry names may be asked."""
+        parts = urlsplit(url)
+        return parts.scheme == "https" or (parts.scheme == "http" and self._is_plain(parts.netloc))
+
+    @property
+    def ssl(self) -> SSLContext | bool:
+        """What certificates are held against."""
+        return self._ssl
+
+    def _is_plain(self, host: str) -> bool:
+        return host in self._insecure
+
+
+class _Question:
+    """One question about one image."""
+
+    def __init__(
+        self, registries: Registries, session: aiohttp.ClientSession, reference: ImageReference, platform: str
+    ) -> None:
+        self._registries = registries
+        self._session = session
+        self._reference = reference
+        self._platform = platform
+        self._authorization: str | None = None
+
+    async def answer(self) -> FoundImage:
+        body, kind, digest = await self._manifest(self._reference.asked)
+        model = self._json(body)
+        kind = str(model.get("mediaType") or kind)
+        if kind in _INDEXES:
+            return await self._of_index(model, digest)
+        if kind not in _MANIFESTS:
+            raise _odd(self._reference, f"it is a {shown(kind)}, not an image")
+        config = self._json(await self._blob(_part(model.get("config"), self._reference)))
+        platform = _platform(config)
+        if platform != self._platform:
+            raise self._absent_platform((platform,))
+        return FoundImage(self._reference, digest, _size(model, self._reference), (platform,))
+
+    async def _of_index(self, index: dict[str, Any], digest: str) -> FoundImage:
+        entries = [entry for entry in index.get("manifests") or () if isinstance(entry, dict)]
+        by_platform = {
+            name: entry
+            for entry in entries
+            if _ABSENT_PLATFORM not in (name := _platform(entry.get("platform") or {}))
+        }
+        entry = by_platform.get(self._platform)
+        if entry is None:
+            raise self._absent_platform(tuple(by_platform))
+        body, _, _ = await self._manifest(_part(entry, self._reference))
+        size = _size(self._json(body), self._reference)
+        return FoundImage(self._reference, digest, size, tuple(sorted(by_platform)))
+
+    async def _manifest(self, asked: str) -> tuple[bytes, str, str]:
+        """Return a manifest's bytes, media type and digest, which has to be the one that was asked for."""
+        status, headers, body = await self._get(f"manifests/{asked}", Accept=_ACCEPT)
+        if status == 404:
+            raise await self._absent()
+        self._require_answer(status, headers)
+        digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
+        expected = asked if asked.startswith("sha256:") else headers.get("Docker-Content-Digest", digest)
+        if expected.startswith("sha256:") and expected != digest:
+            raise _odd(self._reference, "its content is not what its digest says")
+        return body, headers.get("Content-Type", "").partition(";")[0].strip(), digest
+
+    async def _blob(self, digest: str) -> bytes:
+        status, headers, body = await self._get(f"blobs/{digest}")
+        self._require_answer(status, headers)
+        if digest != f"sha256:{hashlib.sha256(body).hexdigest()}":
+            raise _odd(self._reference, "its content is not what its digest says")
+        return body
+
+    async def _absent(self) -> PublicError:
+        """Return the error for an image that is not there, with tags that are nearly what was asked for."""
+        where = f"{self._reference.registry}/{self._reference.repository}"
+        status, _, body = await self._get("tags/list?n=1000")
+        tags: list[str] = []
+        if status == 200:
+            tags = [tag for tag in self._json(body).get("tags") or () if isinstance(tag, str)]
+        if not tags:
+            return PublicError("image-absent", f"There is no image {where} that this hub can see.")
+        near = get_close_matches(self._reference.tag or "", tags, n=3, cutoff=0.4)
+        hint = f"; there is {' and '.join(near)}" if near else ""
+        return PublicError("image-absent", f"{where} has no {shown(self._reference.asked)}{hint}.")
+
+    async def _get(self, path: str, **headers: str) -> tuple[int, Mapping[str, str], bytes]:
+        """Return (status, headers, body) below the repository, signed in if the registry asks for it."""
+        url = f"{self._registries.base(self._reference.host)}/v2/{self._reference.repository}/{path}"
+        status, answered, body = await self._ask(url, self._authorization, headers)
+        if status == 401 and self._authorization is None:
+            self._authorization = await self._sign_in(answered.get("WWW-Authenticate", ""))
+            status, answered, body = await self._ask(url, self._authorization, headers)
+        if status in (301, 302, 303, 307, 308) and path.startswith("blobs/"):
+            # Registries keep blobs elsewhere; whoever that is gets no credential of ours.
+            elsewhere = answered.get("Location", "")
+            if not self._registries.allows(elsewhere):
+                raise _odd(self._reference, "it is kept where this hub does not ask")
+            status, answered, body = await self._ask(elsewhere, None, {})
+        return status, answered, body
+
+    async def _ask(
+        self, url: str, authorization: str | None, headers: Mapping[str, str]
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        sent = dict(headers) | ({"Authorization": authorization} if authorization else {})
+        async with self._session.get(
+            url, headers=sent, allow_redirects=False, ssl=self._registries.ssl
+        ) as response:
+            body = b""
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > _MOST_BYTES:
+                    raise _odd(self._reference, "its description is too long")
+            return response.status, response.headers, body
+
+    async def _sign_in(self, challenge: str) -> str:
+        """Return the header Authorization for a registry's challenge.
+
+        https://distribution.github.io/distribution/spec/auth/token/
+        """
+        credential = self._registries.credential(self._reference)
+        basic = _basic(credential) if credential is not None else None
+        scheme, _, rest = challenge.partition(" ")
+        if scheme.lower() == "basic" and basic is not None:
+            return basic
+        asked = dict(_CHALLENGE.findall(rest))
+        realm = asked.get("realm", "")
+        if scheme.lower() != "bearer" or not realm:
+            raise self._forbidden()
+        if not self._registries.allows(realm):
+            raise _odd(self._reference, "it asks for a sign-in where this hub does not")
+        query = {"scope": f"repository:{self._reference.repository}:pull"}
+        if "service" in asked:
+            query["service"] = asked["service"]
+        url = f"{realm}{'&' if '?' in realm else '?'}{_encoded(query)}"
+        status, headers, body = await self._ask(url, basic, {})
+        if status in (400, 401, 403):
+            raise self._forbidden()
+        self._require_answer(status, headers)
+        model = self._json(body)
+        token = model.get("token") or model.get("access_token")
+        if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
+            raise _odd(self._reference, "its sign-in gives no token")
+        return f"Bearer {token}"
+
+    def _require_answer(self, status: int, headers: Mapping[str, str]) -> None:
+        if status == 200:
+            return
+        if status in (401, 403):
+            raise self._forbidden()
+        if status == 404:
+            raise _odd(self._reference, "a part of it is missing")
+        if status == 429:
+            when = headers.get("Retry-After", "")
+            later = f"in {when} seconds" if when.isdecimal() else "later"
+            raise _away(self._reference, f"it has been asked too often; try again {later}")
+        raise _away(self._reference, f"it answers {status}")
+
+    def _forbidden(self) -> PublicError:
+        known = self._registries.credential(self._reference) is not None
+        how = (
+            "the hub's credential for it does not open this image"
+            if known
+            else "it is private, or not there; the hub has no credential for it"
+        )
+        return PublicError(
+            "image-forbidden",
+            f"{self._reference.registry} does not show {self._reference.repository}: {how}.",
+        )
+
+    def _absent_platform(self, platforms: tuple[str, ...]) -> PublicError:
+        there = " and ".join(sorted(platforms)) or "no platform"
+        return PublicError(
+            "image-platform", f"{self._reference} is for {there}; this hub needs {self._platform}."
+        )
+
+    def _json(self, body: bytes) -> dict[str, Any]:
+        try:
+            model = json.loads(body)
+        except ValueError:
+            model = None
+        if not isinstance(model, dict):
+            raise _odd(self._reference, "the answer is not one of a registry")
+        return model
+
+
+def read_docker_config(path: Path) -> dict[str, Credential]:
+    """Return the credentials in a ``config.json`` of Docker, Podman or a pull secret, by registry.
+
+    Programs that keep credentials elsewhere (``credHelpers``) are not asked.
+
+    Raises:
+        PublicError: the file cannot be read, or is none.
+    """
+    try:
+        auths = json.loads(path.read_text(encoding="utf-8"))["auths"]
+        return {_host(host): _credential(entry) for host, entry in auths.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "not a Docker config.json"
+        raise PublicError("registry-credentials", f"{path}: {why}; it needs 'auths'.", 500) from None
+
+
+def _credential(entry: Mapping[str, str]) -> Credential:
+    if "auth" in entry and "username" not in entry:
+        username, _, password = base64.b64decode(entry["auth"], validate=True).decode().partition(":")
+        return Credential(username, password)
+    return Credential(str(entry["username"]), str(entry["password"]))
+
+
+def _host(key: str) -> str:
+    """Return the registry of a key such as ``https://index.docker.io/v1/``."""
+    host = urlsplit(key if "//" in key else f"//{key}").netloc
+    return "docker.io" if host == "index.docker.io" else host
+
+
+def _basic(credential: Credential) -> str:
+    both = base64.b64encode(f"{credential.username}:{credential.password}".encode())
+    return f"Basic {both.decode()}"
+
+
+def _encoded(query: Mapping[str, str]) -> str:
+    return "&".join(f"{key}={_quoted(value)}" for key, value in query.items())
+
+
+def _quoted(value: str) -> str:
+    return re.sub(
+        r"[^A-Za-z0-9._~:/-]", lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), value
+    )
+
+
+def _platform(model: Mapping[str, Any]) -> str:
+    parts = [model.get("os"), model.get("architecture")]
+    if model.get("architecture") == "arm" and model.get("variant"):
+        parts.append(model["variant"])
+    return "/".join(str(part) for part in parts)
+
+
+def _part(entry: object, reference: ImageReference) -> str:
+    digest = entry.get("digest") if isinstance(entry, dict) else None
+    if not isinstance(digest, str) or not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+        raise _odd(reference, "a part of it has no digest")
+    return digest
+
+
+def _size(manifest: Mapping[str, Any], reference: ImageReference) -> int:
+    parts = [manifest.get("config"), *(manifest.get("layers") or ())]
+    sizes = [part.get("size") if isinstance(part, dict) else None for part in parts]
+    if not all(type(size) is int and size >= 0 for size in sizes):
+        raise _odd(reference, "its parts have no sizes")
+    return sum(size for size in sizes if size)
+
+
+def _away(reference: ImageReference, why: str) -> PublicError:
+    return PublicError("registry-away", f"{reference.registry} cannot be asked about images: {why}.", 503)
+
+
+def _odd(reference: ImageReference, why: str) -> PublicError:
+    return PublicError("registry-odd", f"{reference.registry} has {reference}, but {why}.", 503)
