@@ -3,6 +3,7 @@
 Plain functions that return Kubernetes' own words (camelCase dicts) from the description and the user.
 """
 
+from scalablehub.pods.amounts import amount_of, quantity
 from scalablehub.pods.naming import choice_labels, user_annotations, user_labels
 from scalablehub.pods.placement import node_selector, tolerations
 from scalablehub.pods.security import (
@@ -15,8 +16,10 @@ from scalablehub.pods.security import (
 __all__ = [
     "CONTAINER_SECURITY_CONTEXT",
     "POD_SECURITY_CONTEXT",
+    "amount_of",
     "choice_labels",
     "node_selector",
+    "quantity",
     "restrict",
     "tolerations",
     "user_annotations",

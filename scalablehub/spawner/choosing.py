@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import asdict
 from typing import Any, ClassVar
 
@@ -26,6 +26,7 @@ from scalablehub.decisions import (
     remembered,
 )
 from scalablehub.description import OWN_IMAGE
+from scalablehub.errors import PublicError
 from scalablehub.spawner.form import render_form
 from scalablehub.spawner.ledger import Holder, Ledger
 from scalablehub.storage.access import bucket_access
@@ -81,6 +82,9 @@ class ChoosingSpawner(LoggingConfigurable):
     image_of_server: tuple[str, str] | None = None
     """Name of the server's image in the description, and the container image that runs, if it is one."""
 
+    refused_image = ""
+    """Name of a user's own image that was refused just now, for the page to show again."""
+
     _amount: Amount | None = None
     _decision_of_start: Decision | None = None
 
@@ -98,8 +102,11 @@ class ChoosingSpawner(LoggingConfigurable):
         return lambda spawner: spawner.render_options_form()
 
     @default("options_from_form")
-    def _default_options_from_form(self) -> Callable[[Mapping[str, list[str]]], dict[str, Any]]:
-        return options_from_fields
+    def _default_options_from_form(self) -> Callable[..., Awaitable[dict[str, Any]]]:
+        async def options_from_form(form_data: Any, spawner: ChoosingSpawner) -> dict[str, Any]:
+            return await spawner.choose_from_form(form_data)
+
+        return options_from_form
 
     @default("apply_user_options")
     def _default_apply_user_options(self) -> Callable[[ChoosingSpawner, Any], None]:
@@ -148,10 +155,42 @@ class ChoosingSpawner(LoggingConfigurable):
             self.image_of_server = (self.selection.image.name, self.selection.image.image or "")
         except Refusal as refusal:
             self._forget_refused(decision)
-            error = web.HTTPError(refusal.status, refusal.message)
-            error.jupyterhub_message = refusal.message  # type: ignore[attr-defined]
-            raise error from None
+            raise refused(refusal) from None
         return self.selection
+
+    async def find_image(self, selection: Selection) -> str:
+        """Return the container image that the selection runs; empty where images are something else.
+
+        Raises:
+            tornado.web.HTTPError: it cannot be had.
+        """
+        return ""
+
+    async def choose_from_form(self, fields: Mapping[str, list[str]]) -> dict[str, Any]:
+        """Return a form's fields as options, if a server could start with them: else the page says why not.
+
+        Raises:
+            tornado.web.HTTPError: the user may not have it, or it cannot be had; the sentence is for them.
+        """
+        options = options_from_fields(fields)
+        try:
+            selection = choose(self.decision(), options)
+        except Refusal as refusal:
+            self._show_again(options)
+            raise refused(refusal) from None
+        try:
+            await self.find_image(selection)
+        except web.HTTPError:
+            self._show_again(options)
+            raise
+        return options
+
+    def _show_again(self, options: Mapping[str, Any]) -> None:
+        """Have the page that shows a refusal select what was chosen, as far as it may be."""
+        image = options.get("image")
+        self.refused_image = str(image).removeprefix(f"{OWN_IMAGE}:") if _is_own(image) else ""
+        selection, _ = remembered(self.decision(), options)
+        self.user_options = selection.as_options() if selection else {}
 
     def hold(self, amount: Amount) -> None:
         """Enter what this server takes in the ledger, if its user and their groups may have that much.
@@ -225,6 +264,17 @@ class ChoosingSpawner(LoggingConfigurable):
         self.user_options = selection.as_options() if selection else {}
         self.orm_spawner.user_options = None
         self.db.commit()
+
+
+def refused(refusal: PublicError) -> web.HTTPError:
+    """Return the error that JupyterHub shows in the refusal's words, on its page and over REST."""
+    error = web.HTTPError(refusal.status, refusal.message)
+    error.jupyterhub_message = refusal.message  # type: ignore[attr-defined]
+    return error
+
+
+def _is_own(image: object) -> bool:
+    return isinstance(image, str) and image.startswith(f"{OWN_IMAGE}:")
 
 
 def _remedy(bounds: Bounds, used: Amount) -> str:

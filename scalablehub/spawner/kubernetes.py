@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -13,10 +15,12 @@ import aiohttp
 from kubernetes_asyncio.client.rest import ApiException
 from kubespawner import KubeSpawner
 from tornado import web
-from traitlets import Bool, Float, default
+from traitlets import Bool, Float, Unicode, default
 
 from scalablehub.decisions import Decision, Selection, remembered
+from scalablehub.errors import PublicError
 from scalablehub.pods import (
+    amount_of,
     choice_labels,
     node_selector,
     restrict,
@@ -24,9 +28,11 @@ from scalablehub.pods import (
     user_labels,
     weaknesses,
 )
-from scalablehub.spawner.choosing import ChoosingSpawner
+from scalablehub.registry import ImageFinder, Registries, read_docker_config
+from scalablehub.spawner.choosing import ChoosingSpawner, refused
 from scalablehub.spawner.faults import Asked, Fault, api_fault, end_fault, silent_fault, start_fault
 from scalablehub.spawner.overriding import added, is_of_things, merged
+from scalablehub.spawner.pinning import image_to_run
 from scalablehub.spawner.progress import in_words
 
 _LOOK_SECONDS = 0.1
@@ -59,12 +65,21 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
         "its way. 0: nearly as long as start_timeout.",
     ).tag(config=True)
 
+    registry_credentials = Unicode(
+        help="File with the hub's credentials for private registries, as Docker's config.json has them."
+    ).tag(config=True)
+
+    image_finder: ClassVar[ImageFinder | None] = None
+    """What the hub's process asks registries with."""
+
     _ends: ClassVar[dict[tuple[str, str], str]] = {}
     """Why servers ended that nobody stopped, by user and server; lost with the hub's process."""
 
     # Whether this start has asked for its pod, and the id of a pod of that name which was there before.
     _pod_is_asked_for = False
     _earlier_pod: str | None = None
+    # Whether Kubernetes has made the pod of this start, and when; None once it was looked for anew.
+    _is_made = False
     _made_at: float | None = None
 
     # Options of KubeSpawner that are set here.
@@ -73,6 +88,8 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
     extra_labels: Any
     volumes: Any
     volume_mounts: Any
+    extra_resource_limits: Any
+    extra_resource_guarantees: Any
 
     @default("slow_spawn_message")
     def _default_slow_spawn_message(self) -> str:
@@ -85,17 +102,24 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
             tornado.web.HTTPError: the user may not have it.
         """
         selection = self.select()
+        image = await self.find_image(selection)
         self.profile_list: list[Any] = []
         await super().load_user_options()
         pool = self.description.nodes[selection.size.node]
         self.cpu_limit = None
         self._override(pool.kubespawner_override)
-        self._override(self.description.images[selection.image.name].kubespawner_override)
+        if (described := self.description.images.get(selection.image.name)) is not None:
+            self._override(described.kubespawner_override)
         self._override(self.description.interfaces[selection.interface.name].kubespawner_override)
         self.mem_guarantee = self.mem_limit = selection.size.memory
         self.cpu_guarantee = selection.size.cores
-        if selection.image.image:
-            self.image = selection.image.image
+        if selection.size.gpus:
+            gpus = {pool.gpu_resource: str(selection.size.gpus)}
+            self.extra_resource_limits = {**self.extra_resource_limits, **gpus}
+            self.extra_resource_guarantees = {**self.extra_resource_guarantees, **gpus}
+        if image:
+            self.image = image
+            self.image_of_server = (selection.image.name, image)
         self.default_url = selection.interface.url
         self.node_selector = {**self.node_selector, **node_selector(pool)}
         self.tolerations = [*self._sorted_dict_values(self.tolerations), *tolerations(pool)]
@@ -106,6 +130,26 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
         }
         self.automount_service_account_token = False
         self._share_directories(self.decision_of_start())
+
+    async def find_image(self, selection: Selection) -> str:
+        """Return the container image that the selection runs; a registry is asked at most once at a time.
+
+        Raises:
+            tornado.web.HTTPError: the user named an image that is not there, or that this hub cannot run.
+        """
+        decision, registries = self.decision_of_start(), self.description.registries
+        cls = type(self)
+        if cls.image_finder is None:
+            credentials = (
+                read_docker_config(Path(self.registry_credentials)) if self.registry_credentials else {}
+            )
+            cls.image_finder = ImageFinder(Registries(credentials, insecure=registries.insecure))
+        try:
+            return await image_to_run(
+                selection.image, decision.own_image, registries, cls.image_finder, self.log.warning
+            )
+        except PublicError as error:
+            raise refused(error) from None
 
     async def get_pod_manifest(self) -> Any:
         """Return the pod, without any right that it does not ask for.
@@ -157,7 +201,8 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
         """Start the pod; give up with a sentence as soon as waiting would not help."""
         self._ends.pop((self.user.name, self.name), None)
         self.selection = None
-        self._pod_is_asked_for, self._earlier_pod, self._made_at = False, None, None
+        self._pod_is_asked_for, self._earlier_pod = False, None
+        self._made_at, self._is_made = None, False
         starting = asyncio.ensure_future(self._start_and_answer())
         watching = asyncio.ensure_future(self._wait_for_fault())
         try:
@@ -194,11 +239,12 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
         An admin's ``modify_pod_hook`` comes before this, and gives no rights either.
         """
         self._restrict(pod)
+        self._hold_as_made(pod)
         self._earlier_pod = _uid(self._pod())
         self._pod_is_asked_for = True
         created: bool = await super()._make_create_pod_request(pod, request_timeout)
         if created:
-            self._made_at = time.monotonic()
+            self._made_at, self._is_made = time.monotonic(), True
         return created
 
     def is_pod_running(self, pod: Mapping[str, Any] | None) -> bool:
@@ -220,7 +266,13 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
             ):
                 break
             if waited > patience:
-                fault = fault or silent_fault(self._asked(), waited)
+                if fault is None:
+                    # Without a pod it is Kubernetes that did not answer, not the server.
+                    fault = (
+                        silent_fault(self._asked(), waited)
+                        if self._is_made
+                        else api_fault(None, None, self._asked())
+                    )
                 break
             await asyncio.sleep(_LOOK_SECONDS)
         self.log.warning("%s does not start: %s", self.pod_name, fault.code)
@@ -306,12 +358,22 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
             raise _refusal(api_fault(403, "PodSecurity", self._asked()))
         _withhold(pod, manifest["spec"])
 
+    def _hold_as_made(self, pod: Any) -> None:
+        """Hold a pod to the caps as it really is, after everything that an admin's hooks did to it."""
+        manifest = self.api.api_client.sanitize_for_serialization(pod)
+        resources = {pool.gpu_resource for pool in self.description.nodes.values()}
+        price = self.selection.size.price if self.selection is not None else None
+        try:
+            self.hold(replace(amount_of(manifest, resources), price=price or 0))
+        except PublicError as error:
+            raise refused(error) from None
+
     def _choice_labels(self, selection: Selection) -> dict[str, str]:
         return choice_labels(
             self.description.labels,
             size=selection.size.name,
             node_pool=selection.size.node,
-            image=selection.image.name,
+            image=selection.image.name.partition(":")[0],
             interface=selection.interface.name,
         )
 

@@ -38,7 +38,10 @@ def around(name: str = "alice", *groups: str, options: object = None, server: st
 def config(**sections: Any) -> Config:
     """Return the configuration of a hub with the small description."""
     c = Config()
-    c.ChoosingSpawner.description = resolve(described(**sections))
+    # Most tests have no registry to ask.
+    c.ChoosingSpawner.description = resolve(
+        described(**{"registries": {"pin": False, "check": False}} | sections)
+    )
     c.ChoosingSpawner.gateway_address = "http://proxy/services/dask-gateway"
     c.ChoosingSpawner.bucket_keys = {
         "http://127.0.0.1:9000": {"access_key": "public", "secret_key": "private"}

@@ -11,7 +11,7 @@ from kubespawner import KubeSpawner
 from tornado import web
 
 from scalablehub.pods import weaknesses
-from scalablehub.spawner.choosing import ChoosingSpawner
+from scalablehub.spawner.choosing import ChoosingSpawner, options_from_fields
 from scalablehub.spawner.kubernetes import ScalableKubeSpawner
 from tests.descriptions import written
 from tests.spawner.stubs import around, config
@@ -170,7 +170,7 @@ async def test_the_form_is_ours(groups: tuple[str, ...]) -> None:
 async def test_fields_of_the_form_become_options(
     fields: dict[str, list[str]], options: dict[str, Any]
 ) -> None:
-    assert make().options_from_form(fields) == options
+    assert options_from_fields(fields) == options
 
 
 async def test_options_are_applied_at_the_start_alone() -> None:

@@ -231,6 +231,16 @@ async def test_before_the_hub_gives_up_the_start_says_what_it_waits_for(
     assert await words_of(spawner) == (status, words)
 
 
+async def test_while_no_pod_can_be_asked_for_it_is_not_the_server_that_does_not_answer(make: Make) -> None:
+    spawner, cluster = make(shows(pod()), start_timeout=1)
+
+    async def hang(namespace: str, body: Any) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    cluster.create_namespaced_pod = hang  # type: ignore[method-assign]
+    assert await words_of(spawner) == (503, AWAY_WORDS)
+
+
 async def test_an_admin_may_set_how_long_a_start_waits_for_room(make: Make) -> None:
     spawner, _ = make(shows(NO_ROOM))
     spawner.no_room_patience = 0.01
