@@ -28,6 +28,7 @@ from scalablehub.dask.authenticator import Handler
 from scalablehub.dask.following import KeptCluster
 from scalablehub.dask.keeping import KeepingClusters, refuse
 from scalablehub.dask.options import LINGER, cluster_options
+from scalablehub.dask.owners import ServerImage
 from scalablehub.dask.pods import pod_config
 from scalablehub.dask.source import DescriptionSource
 from scalablehub.decisions import Amount, Decision, Grant, ImageChoice, SizeChoice
@@ -160,7 +161,20 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
             bucket_keys=self.bucket_keys,
             commands=pods,
             environment=configured["environment"],
+            server_image=await self._server_image(user),
         )(user)
+
+    async def _server_image(self, user: Any) -> ServerImage | None:
+        """Return what the asking server runs; None is no server, or a hub that does not say."""
+        server = getattr(user, "server", None)
+        if server is None or self.owners is None:
+            return None
+        try:
+            owner = (await self.owners.ask({user.name}))[user.name]
+        except PublicError as error:
+            self.log.warning("%s Its cluster has the image by its tag.", error.message)
+            return None
+        return owner.servers.get(server) if owner is not None else None
 
     async def start_cluster(self, user: Any, cluster_options: Any) -> str:
         """Start a cluster and return its name, by what the hub describes now.

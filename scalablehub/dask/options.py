@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
 from dask_gateway_server.options import Field, Integer, Options, Select
 from dask_gateway_server.options import Mapping as MappingField
 
-from scalablehub.decisions import Decision, ImageChoice, SizeChoice, User, decide
+from scalablehub.dask.owners import ServerImage
+from scalablehub.decisions import Decision, ImageChoice, Refusal, SizeChoice, User, choose_image, decide
 from scalablehub.description import Description
 from scalablehub.description.units import format_bytes, format_cores
 from scalablehub.errors import shown
@@ -50,6 +52,15 @@ class Environment(MappingField):  # type: ignore[misc]
         return variables
 
 
+def _as_on_server(decision: Decision, server_image: ServerImage) -> dict[str, ImageChoice]:
+    """Return the server's image by its name, if the user may still have it, as it really runs."""
+    try:
+        image = choose_image(decision, server_image.name)
+    except Refusal:
+        return {}
+    return {image.name: replace(image, image=server_image.reference or image.image)}
+
+
 def decide_for(description: Description, user: Any, lacks: Mapping[str, str]) -> Decision:
     """Return the decision for dask-gateway's user model, which has the hub's name and groups."""
     return decide(description, User(user.name, frozenset(user.groups), bool(user.admin)), lacks)
@@ -62,6 +73,7 @@ def cluster_options(
     bucket_keys: Mapping[str, Mapping[str, str]],
     commands: Commands,
     environment: Mapping[str, str] = _NOTHING,
+    server_image: ServerImage | None = None,
 ) -> Callable[[Any], Options]:
     """Return dask-gateway's ``Backend.cluster_options``: a function from a user to their options.
 
@@ -71,12 +83,16 @@ def cluster_options(
         bucket_keys: static keys by endpoint.
         commands: from a decision, a size and an image to the configuration that runs them here.
         environment: variables that the admin configured for every cluster.
+        server_image: what the server runs from which they are asked for; a cluster of that image runs the
+            same bits, and one that its user named themselves is theirs here too.
     """
 
     def options_of(user: Any) -> Options:
         decision = decide_for(description, user, lacks)
         sizes = {size.name: size for size in decision.dask.workers}
         images = {image.name: image for image in decision.images if image.is_open}
+        if server_image is not None:
+            images |= _as_on_server(decision, server_image)
         if not decision.dask.is_open:
             raise web.HTTPForbidden(reason=f"You may not have Dask clusters: {decision.dask.why}.")
         if not sizes or not images:

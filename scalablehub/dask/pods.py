@@ -49,7 +49,7 @@ def pod_config(
     """
     pool = description.nodes[size.node]
     chosen = choice_labels(
-        description.labels, size=size.name, node_pool=size.node, image=image.name
+        description.labels, size=size.name, node_pool=size.node, image=image.label
     ) | user_labels(user, server or "")
     labels = {name: value for name, value in chosen.items() if not name.startswith(_GATEWAYS_OWN)}
     pod: dict[str, Any] = {

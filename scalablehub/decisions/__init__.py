@@ -4,7 +4,7 @@ Page, REST, gateway, data access and `check` ask here; nobody re-implements a ru
 """
 
 from scalablehub.decisions.capping import Amount, Bound, Bounds, Excess, bounds_of, excess
-from scalablehub.decisions.choosing import Refusal, Selection, choose, remembered
+from scalablehub.decisions.choosing import Refusal, Selection, choose, choose_image, remembered
 from scalablehub.decisions.deciding import (
     BucketChoice,
     Choice,
@@ -45,6 +45,7 @@ __all__ = [
     "Wish",
     "bounds_of",
     "choose",
+    "choose_image",
     "decide",
     "excess",
     "explain",

@@ -69,13 +69,20 @@ def choose(decision: Decision, options: object) -> Selection:
                 "option-unknown", f"{shown(key)} is not a choice of this hub; choose {_listed(KINDS)}."
             )
     size = _pick("size", decision.sizes, options)
-    # Where no image is named, one that has the interface is better than the first.
-    wanted = options.get("interface")
-    if _is_own(options.get("image")):
-        image = _own_image(decision, options["image"])
-    else:
-        image = _pick("image", sorted(decision.images, key=lambda i: not _fits(decision, i, wanted)), options)
+    image = choose_image(decision, options.get("image"), options.get("interface"))
     return Selection(size, image, _pick_interface(decision, image, options))
+
+
+def choose_image(decision: Decision, name: object, interface: object = None) -> ImageChoice:
+    """Return the image of that name; without a name the first that is open, if possible with the interface.
+
+    Raises:
+        Refusal: it is malformed, unknown, or not this user's to choose.
+    """
+    if _is_own(name):
+        return _own_image(decision, str(name))
+    images = sorted(decision.images, key=lambda image: not _fits(decision, image, interface))
+    return _pick("image", images, {"image": name})
 
 
 def remembered(decision: Decision, options: object) -> tuple[Selection | None, list[str]]:

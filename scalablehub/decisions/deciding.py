@@ -107,6 +107,11 @@ class ImageChoice(Choice):
     prefix: str | None
     interfaces: tuple[str, ...]
 
+    @property
+    def label(self) -> str:
+        """What labels call it: its name, without what a user wrote."""
+        return self.name.partition(":")[0]
+
 
 @dataclass(frozen=True)
 class OwnImageChoice(Choice):

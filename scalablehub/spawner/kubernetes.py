@@ -373,7 +373,7 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
             self.description.labels,
             size=selection.size.name,
             node_pool=selection.size.node,
-            image=selection.image.name.partition(":")[0],
+            image=selection.image.label,
             interface=selection.interface.name,
         )
 

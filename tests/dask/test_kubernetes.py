@@ -21,6 +21,7 @@ from traitlets.config import Config
 
 from scalablehub.dask.authenticator import HubUser
 from scalablehub.dask.kubernetes import ROUTE, ScalableKubeBackend, say_reason
+from scalablehub.dask.owners import Owners
 from scalablehub.dask.source import DescriptionSource
 from tests.dask.hub import TOKEN, Hub, a_hub, serving
 from tests.descriptions import described, written
@@ -38,6 +39,8 @@ class Kubernetes:
         self.clusters: dict[str, dict[str, Any]] = {}
         self.pods: dict[str, dict[str, Any] | int] = {}
         self.refuses: ApiException | OSError | None = None
+        self.listed: list[dict[str, Any]] | int = []
+        self.deleted: list[str] = []
 
     async def create_namespaced_custom_object(
         self, group: str, version: str, namespace: str, plural: str, body: dict[str, Any]
@@ -73,8 +76,19 @@ class Kubernetes:
             cluster[section][key] = value
         else:
             assert _content_type == "application/merge-patch+json"
-            cluster["spec"] |= body["spec"]
+            cluster["spec"] |= body.get("spec", {})
             cluster["metadata"]["annotations"] |= body["metadata"]["annotations"]
+
+    async def list_namespaced_pod(self, namespace: str, label_selector: str) -> dict[str, Any]:
+        assert "app.kubernetes.io/component=dask-worker" in label_selector
+        if isinstance(self.listed, int):
+            raise ApiException(status=self.listed)
+        return {"items": self.listed}
+
+    async def delete_namespaced_pod(self, name: str, namespace: str) -> None:
+        if isinstance(self.listed, int):
+            raise ApiException(status=self.listed)
+        self.deleted.append(name)
 
     async def read_namespaced_pod(self, name: str, namespace: str) -> dict[str, Any]:
         pod = self.pods.get(name, 404)
@@ -489,3 +503,104 @@ async def test_sentence_of_a_refusal_is_in_the_status_line_too(parts: Parts) -> 
                 assert answer.headers["Retry-After"] == "30"
         async with session.get(f"{url}/nothing") as answer:
             assert (answer.status, answer.reason) == (404, "Not Found")
+
+
+async def test_a_cluster_of_the_servers_image_runs_the_same_bits(parts: Parts) -> None:
+    parts.backend.owners = Owners(parts.hub.url, TOKEN)
+    pinned = f"quay.io/hub/geo:1@sha256:{'a' * 64}"
+    parts.hub.has_owner("alice", "research")
+    parts.hub.owners["alice"]["servers"] = {"gpu": {"image": "geo", "reference": pinned}}
+    on_gpu = await started(parts, {"image": "geo"}, user(server="gpu"))
+    elsewhere = await started(parts, {"image": "geo"}, user(server=""))
+    parts.hub.broken = web.Response(status=500)
+    unknown = await started(parts, {"image": "geo"}, user(server="gpu"))
+    await parts.backend.owners.close()
+    found = [cluster["spec"]["config"]["image"] for cluster in (on_gpu, elsewhere, unknown)]
+    assert found == [pinned, "quay.io/hub/geo:1", "quay.io/hub/geo:1"]
+
+
+# What is kept of a cluster is in its object, so that another gateway finds it.
+
+
+def heartbeat(count: int) -> dict[str, Any]:
+    return {"count": count, "active_workers": [], "closing_workers": [], "closed_workers": []}
+
+
+async def test_what_a_cluster_wants_and_gets_is_in_its_object(parts: Parts) -> None:
+    cluster = await started(parts)
+    await parts.backend.on_cluster_heartbeat(name_of(cluster), heartbeat(9))
+    assert cluster["spec"]["replicas"] == 6
+    assert cluster["metadata"]["annotations"]["scalablehub/wanted"] == "9"
+    assert cluster["metadata"]["annotations"]["scalablehub/held"] == (
+        "6 workers is the most that one cluster may have"
+    )
+    await parts.backend.on_cluster_heartbeat(name_of(cluster), heartbeat(2))
+    assert cluster["spec"]["replicas"] == 2
+    assert cluster["metadata"]["annotations"]["scalablehub/held"] is None
+
+
+async def test_another_gateway_goes_on_with_what_was_granted(parts: Parts) -> None:
+    cluster = await started(parts)
+    await parts.backend.on_cluster_heartbeat(name_of(cluster), heartbeat(9))
+    parts.backend._granted.clear()
+    (kept_one,) = await parts.backend.kept_clusters(fresh=True)
+    assert (kept_one.wanted, kept_one.granted, kept_one.server) == (9, 6, None)
+
+
+async def test_a_heartbeat_that_changes_nothing_is_not_sent_on(parts: Parts) -> None:
+    cluster = await started(parts)
+    await parts.backend.on_cluster_heartbeat(name_of(cluster), heartbeat(2))
+    cluster["spec"]["replicas"] = 1  # as somebody else might have it
+    await parts.backend.on_cluster_heartbeat(name_of(cluster), heartbeat(2))
+    assert cluster["spec"]["replicas"] == 1
+
+
+async def test_that_a_server_has_gone_outlives_the_gateway(parts: Parts) -> None:
+    cluster = await started(parts, who=user(server="gpu"))
+    (before,) = await parts.backend.kept_clusters(fresh=True)
+    await parts.backend.note_alone(before, True)
+    (alone,) = await parts.backend.kept_clusters(fresh=True)
+    assert (alone.server, alone.alone_seconds is not None) == ("gpu", True)
+    await parts.backend.note_alone(alone, False)
+    (back,) = await parts.backend.kept_clusters(fresh=True)
+    assert back.alone_seconds is None
+    assert cluster["metadata"]["annotations"]["scalablehub/server"] == "gpu"
+
+
+async def test_a_cluster_that_was_ended_tells_its_owner_why(parts: Parts) -> None:
+    cluster = await started(parts)
+    (kept_one,) = await parts.backend.kept_clusters(fresh=True)
+    await parts.backend.end_cluster(kept_one, "Its user is no longer on this hub.")
+    assert cluster["spec"]["active"] is False
+    assert cluster["metadata"]["annotations"][REASON] == "Its user is no longer on this hub."
+    assert await parts.backend.kept_clusters(fresh=True) == []
+
+
+def worker(name: str, age: float, **status: Any) -> dict[str, Any]:
+    metadata = {"name": name, "creationTimestamp": stamp(age)}
+    return {"metadata": metadata, "status": {"phase": "Running"} | status}
+
+
+async def test_workers_are_counted_and_ended_in_kubernetes(parts: Parts) -> None:
+    cluster = await started(parts)
+    parts.kubernetes.listed = [
+        worker("young", 5),
+        worker("old", 50),
+        worker("gone", 9, phase="Succeeded"),
+        worker("pending", 1, phase="Pending"),
+    ]
+    (kept_one,) = await parts.backend.kept_clusters(fresh=True)
+    running = await parts.backend.running_workers(kept_one)
+    assert running == ["old", "young", "pending"]
+    await parts.backend.end_workers(kept_one, ["young"])
+    assert parts.kubernetes.deleted == ["young"]
+    assert cluster["spec"].get("active", True)
+
+
+async def test_without_the_right_to_pods_a_cluster_over_its_limit_is_stopped(parts: Parts) -> None:
+    cluster = await started(parts)
+    parts.kubernetes.listed = 403
+    (kept_one,) = await parts.backend.kept_clusters(fresh=True)
+    assert await parts.backend.running_workers(kept_one) is None
+    await parts.backend.end_workers(kept_one, ["young"])
+    assert cluster["spec"]["active"] is False

@@ -8,6 +8,7 @@ from aiohttp import web
 from dask_gateway_server.options import Options
 
 from scalablehub.dask.options import cluster_options
+from scalablehub.dask.owners import ServerImage
 from scalablehub.decisions import Decision, ImageChoice, SizeChoice
 from scalablehub.description import resolve
 from tests.descriptions import described, written
@@ -193,3 +194,46 @@ def test_admins_variables_win_over_the_users() -> None:
 def test_users_other_variables_stay() -> None:
     made = configuration(asked={"environment": {"GDAL_CACHEMAX": "64"}})["environment"]
     assert made == configuration()["environment"] | {"GDAL_CACHEMAX": "64"}
+
+
+PINNED = ServerImage("geo", f"quay.io/hub/geo:1@sha256:{'a' * 64}")
+OWN = ServerImage("own:quay.io/pangeo/base:2", f"quay.io/pangeo/base:2@sha256:{'b' * 64}")
+
+
+def images(
+    server: ServerImage | None, asked: dict[str, Any], **sections: Any
+) -> tuple[list[str], str | None]:
+    """Return the images that are offered, and the one that a cluster gets."""
+    found: list[ImageChoice] = []
+
+    def note(decision: Decision, size: SizeChoice, image: ImageChoice) -> dict[str, Any]:
+        found.append(image)
+        return {}
+
+    made = cluster_options(
+        resolve(described(**sections)), lacks={}, bucket_keys={}, commands=note, server_image=server
+    )(ALICE)
+    offered = made.get_specification()[1]["spec"]["options"]
+    made.get_configuration(made.parse_options(asked), ALICE)
+    return offered, found[0].image
+
+
+def test_a_cluster_of_the_servers_image_runs_the_same_bits() -> None:
+    assert images(PINNED, {"image": "geo"}) == (["base", "geo"], PINNED.reference)
+
+
+def test_a_cluster_of_another_image_has_it_by_its_tag() -> None:
+    assert images(PINNED, {"image": "base"})[1] == "quay.io/hub/base:1"
+    assert images(None, {"image": "geo"})[1] == "quay.io/hub/geo:1"
+    assert images(ServerImage("geo", ""), {"image": "geo"})[1] == "quay.io/hub/geo:1"
+
+
+def test_an_image_that_the_user_named_for_the_server_is_theirs_for_clusters_too() -> None:
+    own = {"patterns": [r"quay\.io/pangeo/.*"]}
+    offered, runs = images(OWN, {"image": OWN.name}, own_image=own)
+    assert (offered, runs) == (["base", "geo", OWN.name], OWN.reference)
+
+
+@pytest.mark.parametrize("own", [None, {"patterns": []}], ids=["nobody may", "not this one"])
+def test_an_image_that_they_may_no_longer_name_is_not_offered(own: Any) -> None:
+    assert images(OWN, {}, own_image=own)[0] == ["base", "geo"]
