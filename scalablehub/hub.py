@@ -98,7 +98,7 @@ def configure_spawner(c: Config) -> None:
     c.JupyterHub.spawner_class = spawner
     c.ChoosingSpawner.description = resolve(description)
     _add_pages(c)
-    _show_decisions(c)
+    _add_choice_pages(c)
     if description.own_image is not None and LOCAL_SPAWNER in _ancestry(spawner):
         _add_keys(c.ChoosingSpawner, "lacks", {"own_image": "Container images need a hub in Kubernetes."})
     _append(c.Spawner, "server_token_scopes", ["users:activity!user", "access:servers!server"])
@@ -283,11 +283,12 @@ def _serve_description(c: Config) -> None:
     _merge_named(c.JupyterHub, "load_roles", role)
 
 
-def _show_decisions(c: Config) -> None:
-    """Let admins see what somebody may choose."""
-    from scalablehub.seeing import PATH, SeeAsHandler  # noqa: PLC0415 (a hub has it loaded)
+def _add_choice_pages(c: Config) -> None:
+    """Let links lead to a choice, and admins see what somebody may choose."""
+    from scalablehub import preselecting, seeing  # noqa: PLC0415 (a hub has JupyterHub loaded)
 
-    _append(c.JupyterHub, "extra_handlers", [(PATH, SeeAsHandler)])
+    ours = [(route, preselecting.PreselectingHandler) for route in preselecting.ROUTES]
+    _append(c.JupyterHub, "extra_handlers", [*ours, (seeing.PATH, seeing.SeeAsHandler)])
 
 
 def _add_pages(c: Config) -> None:

@@ -85,10 +85,17 @@ def choose_image(decision: Decision, name: object, interface: object = None) -> 
     return _pick("image", images, {"image": name})
 
 
-def remembered(decision: Decision, options: object) -> tuple[Selection | None, list[str]]:
+def remembered(
+    decision: Decision, options: object, what: str = "Your last choice has changed"
+) -> tuple[Selection | None, list[str]]:
     """Return the selection that comes nearest to earlier options, with a note for each that had to change.
 
     The selection is None only if the user may start nothing at all.
+
+    Args:
+        decision: what the user may have now.
+        options: from then.
+        what: how a note begins.
     """
     kept: dict[str, Any] = {}
     notes: list[str] = []
@@ -99,7 +106,7 @@ def remembered(decision: Decision, options: object) -> tuple[Selection | None, l
         try:
             choose(decision, {**kept, kind: earlier[kind]})
         except Refusal as refusal:
-            notes.append(f"Your last choice has changed: {refusal.message}")
+            notes.append(f"{what}: {refusal.message}")
         else:
             kept[kind] = earlier[kind]
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import asdict
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 from jupyterhub import orm
 from tornado import web
@@ -27,13 +28,14 @@ from scalablehub.decisions import (
 )
 from scalablehub.description import OWN_IMAGE
 from scalablehub.errors import PublicError
-from scalablehub.spawner.form import render_form
+from scalablehub.spawner.form import PRESELECT, render_form
 from scalablehub.spawner.ledger import Holder, Ledger
 from scalablehub.storage.access import bucket_access
 from scalablehub.storage.environment import bucket_environment
 
 OWN_IMAGE_FIELD = "own_image"
 """The field of the spawn page with the name of a user's own image."""
+_MOST_RECENT = 4
 
 
 class ChoosingSpawner(LoggingConfigurable):
@@ -75,6 +77,11 @@ class ChoosingSpawner(LoggingConfigurable):
         "{'access_key': …, 'secret_key': …}."
     ).tag(config=True)
 
+    size_note: ClassVar[str] = ""
+    """A sentence on the spawn page that says what a size promises."""
+
+    handler: Any = None
+
     ledger: ClassVar[Ledger] = Ledger()
     """What all servers of this hub's process take."""
 
@@ -84,6 +91,9 @@ class ChoosingSpawner(LoggingConfigurable):
 
     refused_image = ""
     """Name of a user's own image that was refused just now, for the page to show again."""
+
+    recent: tuple[dict[str, str], ...] = ()
+    """What the user chose for this server before, the latest first."""
 
     _amount: Amount | None = None
     _decision_of_start: Decision | None = None
@@ -126,15 +136,29 @@ class ChoosingSpawner(LoggingConfigurable):
         return self._decision_of_start or self.decision()
 
     def render_options_form(self) -> str:
-        """Return the fields of the spawn page as HTML, with the user's last choice selected."""
+        """Return the fields of the spawn page as HTML, with the user's last choice or a link's selected."""
         decision = self.decision()
-        selection, notes = remembered(decision, self.user_options)
+        if linked := getattr(self.handler, "preselected", None):
+            selection, notes = remembered(decision, linked, "What the link asks for cannot be had")
+        else:
+            selection, notes = remembered(decision, self.user_options)
+        base_url = self.hub.base_url.removesuffix("hub/")
+        named = f"/{self.user.escaped_name}/{quote(self.name)}" if self.name else ""
+        nodes = sorted(self.description.nodes.items(), key=lambda node: (node[1].order, node[0]))
         return render_form(
             decision,
             selection,
             notes=[*self.notes(), *notes],
-            not_enforced=self.not_enforced,
-            base_url=self.hub.base_url.removesuffix("hub/"),
+            size_note=" ".join(filter(None, (self.size_note, self.not_enforced))),
+            base_url=base_url,
+            link=f"{self.hub.base_url}{PRESELECT}{named}",
+            pools={name: pool.display_name or name for name, pool in nodes},
+            recent=[
+                earlier
+                for options in self.recent
+                if (earlier := _as_before(decision, options)) is not None and earlier != selection
+            ],
+            refused_image=self.refused_image,
         )
 
     def notes(self) -> list[str]:
@@ -212,6 +236,10 @@ class ChoosingSpawner(LoggingConfigurable):
         state: dict[str, Any] = super().get_state()  # type: ignore[misc]
         if self._amount is not None:
             state["amount"] = asdict(self._amount)
+            if self.selection is not None:
+                self._remember(self.selection.as_options())
+        if self.recent:
+            state["recent"] = list(self.recent)
         if self.image_of_server is not None:
             state["image_of_server"] = list(self.image_of_server)
         return state
@@ -222,6 +250,7 @@ class ChoosingSpawner(LoggingConfigurable):
         if (amount := state.get("amount")) is not None:
             self._amount = Amount(**amount)
             self.ledger.hold(Holder(self.user.id, self.name), self._amount)
+        self.recent = tuple(options for options in state.get("recent", ()) if isinstance(options, dict))
         if (image := state.get("image_of_server")) is not None:
             self.image_of_server = (str(image[0]), str(image[1]))
 
@@ -230,6 +259,10 @@ class ChoosingSpawner(LoggingConfigurable):
         super().clear_state()  # type: ignore[misc]
         self._amount = self.image_of_server = None
         self.ledger.release(Holder(self.user.id, self.name))
+
+    def _remember(self, options: dict[str, str]) -> None:
+        others = [earlier for earlier in self.recent if earlier != options]
+        self.recent = (options, *others[: _MOST_RECENT - 1])
 
     def _members(self, bounds: Bounds) -> Collection[int]:
         if bounds.group is None:
@@ -275,6 +308,14 @@ def refused(refusal: PublicError) -> web.HTTPError:
 
 def _is_own(image: object) -> bool:
     return isinstance(image, str) and image.startswith(f"{OWN_IMAGE}:")
+
+
+def _as_before(decision: Decision, options: Mapping[str, str]) -> Selection | None:
+    """Return what was chosen before, if it may still be."""
+    try:
+        return choose(decision, options)
+    except Refusal:
+        return None
 
 
 def _remedy(bounds: Bounds, used: Amount) -> str:

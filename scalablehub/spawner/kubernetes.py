@@ -52,6 +52,10 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
     * The profiles of KubeSpawner are not used: the description has their place.
     """
 
+    size_note = (
+        "The memory is yours, and the most that you get; you may use more cores while nobody else needs them."
+    )
+
     restricted = Bool(
         True,
         help="Whether every pod must be admissible under the restricted Pod Security Standard. Turn it off "
