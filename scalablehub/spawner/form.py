@@ -64,17 +64,17 @@ def render_form(
     )
 
 
-def figures(size: SizeChoice, separator: str = " · ") -> str:
-    """Return what a size is: ``"4 cores · 16 GB · 1 GPU"``."""
-    parts = [format_cores(size.cores), format_bytes(size.memory)]
+def parts(size: SizeChoice) -> list[str]:
+    """Return what a size is, measure by measure: ``["4 cores", "16 GB", "1 GPU"]``."""
+    found = [format_cores(size.cores), format_bytes(size.memory)]
     if size.gpus:
-        parts.append(f"{size.gpus} {'GPU' if size.gpus == 1 else 'GPUs'}")
-    return separator.join(parts)
+        found.append(f"{size.gpus} {'GPU' if size.gpus == 1 else 'GPUs'}")
+    return found
 
 
 def price(number: float) -> str:
-    """Return a price per hour with as many digits as say something."""
-    return f"{number:.2f}" if number >= 0.1 or number == 0 else f"{number:.3f}"
+    """Return a price per hour with as many digits as say something: ``"0.20"``, ``"0.039"``."""
+    return f"{number:.2f}" if number == round(number, 2) or number >= 0.1 else f"{number:.3f}"
 
 
 def briefly(selection: Selection) -> str:
@@ -89,7 +89,7 @@ def sentence(selection: Selection, currency: str = "$") -> str:
     size = selection.size
     cost = f"; about {currency}{price(size.price)}/h" if size.price is not None else ""
     interface, image = selection.interface.display_name, selection.image.display_name
-    return f"{figures(size, ', ')}, {interface}, {image}{cost}"
+    return f"{', '.join(parts(size))}, {interface}, {image}{cost}"
 
 
 def _shown(choices: Iterable[Choice]) -> list[Choice]:
@@ -117,7 +117,7 @@ def _templates() -> jinja2.Environment:
     )
     environment.filters |= {
         "briefly": briefly,
-        "figures": figures,
+        "parts": parts,
         "price": price,
         "query": urlencode,
         "sentence": sentence,

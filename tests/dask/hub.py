@@ -38,6 +38,8 @@ class Hub:
         granted = list(scopes) or ["access:services!service=dask-gateway"]
         self.tokens[token] = {"kind": "user", "name": name, "groups": [], "admin": False, "scopes": granted}
         self.tokens[token] |= words
+        if name not in self.owners:
+            self.has_owner(name, *self.tokens[token]["groups"])
 
     def has_owner(self, name: str, *groups: str, servers: tuple[str, ...] = ("",)) -> None:
         """Know a user who may own clusters, with the servers that run."""

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from bs4 import BeautifulSoup
 
-from scalablehub.decisions import Decision, User, decide, remembered
+from scalablehub.decisions import Decision, User, choose, decide, remembered
 from scalablehub.description import resolve
-from scalablehub.spawner.form import render_form
+from scalablehub.spawner.form import price, render_form
 from tests.descriptions import described
 
 ATTACK = '<script>alert("x")</script>'
@@ -135,7 +135,9 @@ def test_a_users_own_name_is_escaped_in_the_address_of_their_bucket() -> None:
 
 
 def test_figures_and_the_hubs_limits_are_readable() -> None:
-    page = rendered(decision("research"), size_note="Nobody is kept apart.")
+    page = BeautifulSoup(
+        rendered(decision("research"), size_note="Nobody is kept apart."), "html.parser"
+    ).get_text()
     for text in (
         "0.88 cores · 3.8 GB",
         "3.5 cores · 15 GB",
@@ -157,3 +159,104 @@ def test_a_reason_of_clusters_that_are_not_open_is_shown() -> None:
     decided = decision("research")
     closed = replace(decided, dask=replace(decided.dask, state=decision().dask.state, why="closed today"))
     assert "No Dask clusters: closed today" in rendered(closed)
+
+
+# What a page for many pools has.
+
+POOLS = {
+    "standard": {"order": 2, "display_name": "Standard", "cores": 4, "memory": "16G", "price": 0.4},
+    "gpu": {
+        **{"order": 1, "display_name": "GPU", "cores": 8, "memory": "64G", "gpus": 1, "price": 2.5},
+        **{"spot": True, "allowed_groups": ["gpu"]},
+    },
+}
+
+
+def of_pools(*groups: str, **words: Any) -> BeautifulSoup:
+    decided = decision(*groups, nodes=POOLS, sizes={}, dask=None, currency="€")
+    page = rendered(decided, pools={"gpu": "GPU", "standard": "Standard"}, **words)
+    return BeautifulSoup(page, "html.parser")
+
+
+def test_sizes_stand_below_their_pools_in_the_admins_order() -> None:
+    page = of_pools("gpu")
+    assert [pool.get_text() for pool in page.find_all(class_="sh-pool")] == ["GPU", "Standard"]
+
+
+def test_one_pool_alone_needs_no_heading_and_one_that_is_hidden_has_none() -> None:
+    assert of_pools().find_all(class_="sh-pool") == []
+    assert "GPU" not in of_pools().find(id="sh-size").get_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("gpu-1", ["GPU", "7.5 cores · 57.6 GB · 1 GPU", "€2.50/h", "May be taken back at any time."]),
+        ("standard-1-4", ["Standard ¼", "0.88 cores · 3.6 GB", "€0.10/h"]),
+    ],
+)
+def test_a_size_says_what_it_is_and_what_it_costs(name: str, lines: list[str]) -> None:
+    card = of_pools("gpu").find("input", attrs={"value": name}).find_parent("label")
+    found = [part.get_text() for part in card.find_all("span", recursive=False)]
+    assert found == lines
+
+
+@pytest.mark.parametrize(("number", "text"), [(0.2, "0.20"), (1.239, "1.24"), (0.039, "0.039"), (0, "0.00")])
+def test_a_price_has_as_many_digits_as_say_something(number: float, text: str) -> None:
+    assert price(number) == text
+
+
+def test_one_line_sums_up_what_is_selected_and_a_link_leads_to_it() -> None:
+    page = of_pools(link="/hub/scalablehub/spawn")
+    assert page.find(id="sh-sum").get_text() == "0.88 cores, 3.6 GB, JupyterLab, base; about €0.10/h"
+    assert page.find(id="sh-link")["href"] == (
+        "/hub/scalablehub/spawn?size=standard-1-4&image=base&interface=lab"
+    )
+
+
+def test_what_was_chosen_before_is_a_link_to_the_same() -> None:
+    decided = decision("research")
+    before = choose(decided, {"size": "large", "image": "geo", "interface": "rstudio"})
+    page = BeautifulSoup(rendered(decided, recent=[before], base_url="/base/"), "html.parser")
+    (link,) = page.select(".sh-recent a")
+    assert link.get_text() == "large · geo · RStudio"
+    assert link["href"] == "/base/hub/scalablehub/spawn?size=large&image=geo&interface=rstudio"
+
+
+OWN = {"patterns": [".*"], "display_name": "Another image", "interfaces": ["lab"]}
+
+
+def test_an_image_of_ones_own_is_the_last_card_with_a_field_for_its_name() -> None:
+    page = BeautifulSoup(rendered(decision(own_image=OWN)), "html.parser")
+    assert [radio["value"] for radio in page.select("input[name=image]")] == ["base", "geo", "own"]
+    field = page.find(id="sh-own-image")
+    assert (field["name"], field["value"]) == ("own_image", "")
+    assert page.find("label", attrs={"for": "sh-own-image"}).get_text() == "Name of the other image"
+
+
+def test_an_image_of_ones_own_that_was_chosen_stands_in_the_field() -> None:
+    page = BeautifulSoup(rendered(decision(own_image=OWN), {"image": "own:quay.io/x:1"}), "html.parser")
+    assert page.find("input", attrs={"value": "own"}).has_attr("checked")
+    assert page.find(id="sh-own-image")["value"] == "quay.io/x:1"
+    assert "own%3Aquay.io%2Fx%3A1" in page.find(id="sh-link")["href"]
+
+
+def test_a_name_that_was_refused_stays_in_the_field() -> None:
+    page = BeautifulSoup(rendered(decision(own_image=OWN), refused_image="quay.io/x:2"), "html.parser")
+    assert page.find(id="sh-own-image")["value"] == "quay.io/x:2"
+    assert [radio["value"] for radio in page.select("input[name=image][checked]")] == ["own"]
+
+
+@pytest.mark.parametrize(
+    ("own", "shown"),
+    [
+        (None, False),
+        (OWN | {"allowed_groups": ["staff"]}, False),
+        (OWN | {"allowed_groups": ["staff"], "locked": "Ask the staff."}, True),
+    ],
+    ids=["none", "hidden", "locked"],
+)
+def test_who_may_not_name_an_image_has_no_field_for_it(own: Any, shown: bool) -> None:
+    page = rendered(decision(own_image=own))
+    assert "sh-own-image" not in page.partition("<script>")[0]
+    assert ("Ask the staff." in page) is shown

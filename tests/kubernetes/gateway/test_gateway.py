@@ -18,7 +18,13 @@ def test_a_cluster_runs_in_a_namespace_with_restricted_pod_security(gateway: Gat
     name = gateway.start()
     status, answer = gateway.wait(name)
     assert (status, answer["status"]) == (200, "RUNNING")
-    assert answer["options"] == {"worker_size": "small", "image": "base", "environment": {}}
+    assert answer["options"] == {
+        "worker_size": "small",
+        "image": "base",
+        "environment": {},
+        "idle_timeout": 0,
+        "linger": 300,
+    }
     pod = gateway.scheduler(name)
     (container,) = pod["spec"]["containers"]
     assert list(weaknesses(pod)) == []
