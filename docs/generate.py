@@ -23,6 +23,7 @@ from scalablehub.description import (
     Toleration,
     units,
 )
+from scalablehub.description.grouping import Grouping
 from scalablehub.description.models import Cap, DaskCap, OwnImage, Registries, Reserved
 from scalablehub.local.settings import LocalHub, LocalUser
 
@@ -37,6 +38,7 @@ NAMED = [
     ("`ScalableHub.own_image`", OwnImage),
     ("`ScalableHub.registries`", Registries),
     ("`ScalableHub.interfaces.<name>`", Interface),
+    ("`ScalableHub.groups`", Grouping),
     ("`ScalableHub.caps.<name>`", Cap),
     ("`ScalableHub.buckets.<name>`", Bucket),
     ("`ScalableHub.directories.<name>`", Directory),

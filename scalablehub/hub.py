@@ -7,6 +7,7 @@ loaded twice they change nothing more. They work in zero-to-jupyterhub's loader 
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address
@@ -64,6 +65,42 @@ def _refused_in_words(configure: Callable[[Config], None]) -> Callable[[Config],
             raise SystemExit(f"scalablehub: {error.message}") from error
 
     return configuring
+
+
+@_refused_in_words
+def configure_authenticator(c: Config) -> None:
+    """Have the identity provider's groups become the hub's, if the description has a table for them.
+
+    Raises:
+        SystemExit: the hub's authenticator brings no groups, they would be lost at once, or the hub keeps
+            groups of its own.
+    """
+    description = read_description(c)
+    if not description.enabled or description.groups is None:
+        return
+    from scalablehub.signing_in import provider_class  # noqa: PLC0415 (oauthenticator may not be installed)
+
+    hub = _written(c.JupyterHub)
+    authenticator = provider_class(hub.get("authenticator_class"))
+    if hub.get("load_groups"):
+        raise PublicError(
+            "groups-twice",
+            "JupyterHub.load_groups cannot be used where the identity provider has the groups. Remove it, or "
+            "remove ScalableHub.groups.",
+            500,
+        )
+    if not os.environ.get("JUPYTERHUB_CRYPT_KEY") and not _written(c.CryptKeeper).get("keys"):
+        raise PublicError(
+            "no-crypt-key",
+            "ScalableHub.groups needs a key to keep what the identity provider says: set the environment "
+            "variable JUPYTERHUB_CRYPT_KEY to what `openssl rand -hex 32` prints.",
+            500,
+        )
+    c.JupyterHub.authenticator_class = authenticator
+    c.GroupsFromProvider.grouping = description.groups
+    _fill_unset(
+        c.Authenticator, {"manage_groups": True, "enable_auth_state": True, "refresh_pre_spawn": True}
+    )
 
 
 @_refused_in_words
@@ -144,7 +181,11 @@ def configure_dask_gateway(c: Config) -> None:
     _serve_description(c)
 
 
-DROP_INS: tuple[Callable[[Config], None], ...] = (configure_spawner, configure_dask_gateway)
+DROP_INS: tuple[Callable[[Config], None], ...] = (
+    configure_authenticator,
+    configure_spawner,
+    configure_dask_gateway,
+)
 """What ``jupyterhub_config.d`` calls, in its order: for hubs that do not read that folder."""
 
 
@@ -355,6 +396,12 @@ def _fill(present: dict[str, Any], gaps: Mapping[str, Any]) -> None:
             _fill(present[name], value)
         else:
             present.setdefault(name, value)
+
+
+def _fill_unset(section: Config, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        if name not in _written(section):
+            section[name] = value
 
 
 def _append(section: Config, key: str, items: list[Any]) -> None:

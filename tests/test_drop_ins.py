@@ -283,7 +283,7 @@ def test_services_of_other_drop_ins_stay_beside_ours(
     other.write_text(how)
     order = {
         "before": [other, *DROP_INS],
-        "between": [DROP_INS[0], other, DROP_INS[1]],
+        "between": [*DROP_INS[:2], other, DROP_INS[2]],
         "after": [*DROP_INS, other],
     }[position]
     found = sorted(s["name"] for s in plain(load("", *order))["services"])
@@ -296,14 +296,14 @@ def test_services_that_another_drop_in_assigns_stay_beside_ours(
 ) -> None:
     other = tmp_path / "25-other.py"
     other.write_text("c.JupyterHub.services = [{'name': 'mine'}]")
-    order = [other, *DROP_INS] if position == "before" else [DROP_INS[0], other, DROP_INS[1]]
+    order = [other, *DROP_INS] if position == "before" else [*DROP_INS[:2], other, DROP_INS[2]]
     assert [s["name"] for s in plain(load("", *order))["services"]] == ["mine", "dask-gateway"]
 
 
 def test_what_another_drop_in_adds_to_the_description_meanwhile_is_seen(load: Load, tmp_path: Path) -> None:
     other = tmp_path / "25-other.py"
     other.write_text("c.ScalableHub.dask = dict(c.ScalableHub.dask, gateway_url='http://other:1')")
-    c = load("", DROP_INS[0], other, DROP_INS[1])
+    c = load("", *DROP_INS[:2], other, DROP_INS[2])
     assert service(c)["environment"] == {"SCALABLEHUB_GATEWAY_URL": "http://other:1"}
 
 
@@ -312,7 +312,7 @@ def test_reading_the_description_leaves_lazy_values_open_for_more(tmp_path: Path
     extra.write_text("c.ScalableHub.sizes.update({'more': {'node': 'gpu', 'share': 1}})")
     raw = written()
     lines = [f"c.ScalableHub.{key}.update({value!r})" for key, value in raw.items()]
-    c = load_as_jupyterhub(tmp_path, DROP_INS[0], extra, DROP_INS[0], before="\n".join(lines))
+    c = load_as_jupyterhub(tmp_path, DROP_INS[1], extra, DROP_INS[1], before="\n".join(lines))
     assert list(c.ChoosingSpawner.description.sizes) == ["small", "large", "secret", "more"]
     assert c.ChoosingSpawner.description.dask is not None
 
@@ -627,7 +627,7 @@ def test_a_hub_without_any_description_is_told_what_is_missing(tmp_path: Path) -
 
 def test_a_drop_in_that_cannot_see_the_description_is_refused(tmp_path: Path) -> None:
     """A file that load_subconfig loads gets a configuration of its own, and would replace the admin's."""
-    before = f"c.ScalableHub.update({written()!r})\nload_subconfig({str(DROP_INS[0])!r})"
+    before = f"c.ScalableHub.update({written()!r})\nload_subconfig({str(DROP_INS[1])!r})"
     with refused(DescriptionError, match=r"call `scalablehub\.hub\.configure\(c\)`"):
         load_as_jupyterhub(tmp_path, before=before)
 
@@ -656,7 +656,7 @@ def test_the_real_jupyterhub_reads_the_drop_ins(tmp_path: Path, times: int) -> N
 
 def test_the_real_jupyterhub_ends_with_the_sentence_of_a_refusal_and_nothing_else(tmp_path: Path) -> None:
     config = tmp_path / "jupyterhub_config.py"
-    config.write_text(f"c.ScalableHub.sizez = {{}}\n{DROP_INS[0].read_text()}")
+    config.write_text(f"c.ScalableHub.sizez = {{}}\n{DROP_INS[1].read_text()}")
     command = [sys.executable, "-m", "jupyterhub", "-f", str(config)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
@@ -717,3 +717,68 @@ def test_a_wheel_has_every_file_of_the_package(wheel: list[str]) -> None:
 def test_a_wheel_places_the_drop_ins_where_jupyterhub_looks(wheel: list[str]) -> None:
     placed = sorted(name.split(".data/data/", 1)[1] for name in wheel if ".data/data/" in name)
     assert placed == [f"etc/jupyterhub/jupyterhub_config.d/{drop_in.name}" for drop_in in DROP_INS]
+
+
+# Groups from an identity provider
+
+
+GROUPS = {"groups": {"table": {"lab:gpu": "gpu"}}}
+GITHUB = "c.JupyterHub.authenticator_class = 'github'"
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUPYTERHUB_CRYPT_KEY", "0" * 64)
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize(
+    "authenticator",
+    ["'github'", "'oauthenticator.github.GitHubOAuthenticator'", "'oauthenticator.GitHubOAuthenticator'"],
+)
+def test_the_admins_authenticator_brings_groups(load: Load, authenticator: str) -> None:
+    c = load(f"c.JupyterHub.authenticator_class = {authenticator}", *DROP_INS, *DROP_INS, **GROUPS)
+    found = c.JupyterHub.authenticator_class
+    assert [base.__name__ for base in found.__mro__[:3]] == [
+        "GitHubOAuthenticatorWithGroups",
+        "GroupsFromProvider",
+        "GitHubOAuthenticator",
+    ]
+    assert c.GroupsFromProvider.grouping.table == {"lab:gpu": "gpu"}
+    settings = c.Authenticator
+    assert (settings.manage_groups, settings.enable_auth_state, settings.refresh_pre_spawn) == (
+        True,
+        True,
+        True,
+    )
+
+
+@pytest.mark.usefixtures("key")
+def test_what_an_admin_says_of_the_authenticator_stays(load: Load) -> None:
+    c = load(f"{GITHUB}\nc.Authenticator.refresh_pre_spawn = False", **GROUPS)
+    assert c.Authenticator.refresh_pre_spawn is False
+
+
+def test_without_a_table_the_authenticator_stays(load: Load) -> None:
+    assert load(GITHUB).JupyterHub.authenticator_class == "github"
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("c.JupyterHub.authenticator_class = 'dummy'", "JupyterHub.authenticator_class is 'dummy'"),
+        ("c.JupyterHub.authenticator_class = 'nonsense'", "JupyterHub.authenticator_class is 'nonsense'"),
+        (f"{GITHUB}\nc.JupyterHub.load_groups = {{'a': {{}}}}", "JupyterHub.load_groups cannot be used"),
+    ],
+)
+def test_groups_that_could_not_come_are_refused(load: Load, line: str, words: str) -> None:
+    with refused(PublicError, match=re.escape(words)):
+        load(line, **GROUPS)
+
+
+def test_groups_need_a_key_for_what_the_provider_says(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JUPYTERHUB_CRYPT_KEY", raising=False)
+    with refused(PublicError, match="set the environment variable JUPYTERHUB_CRYPT_KEY"):
+        load(GITHUB, **GROUPS)
+    assert load(f"{GITHUB}\nc.CryptKeeper.keys = [b'0' * 32]", **GROUPS).GroupsFromProvider.grouping

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from scalablehub.description.grouping import GROUPING_PATTERNS, Grouping
 from scalablehub.description.section import Section
 from scalablehub.description.units import Bytes, Cores, Seconds, Share, SomeBytes, SomeCores
 from scalablehub.errors import shown
@@ -90,6 +91,7 @@ PATTERNS = {
     _CLAIM: "is not the name of a claim; use small letters, digits, '-' and '.'",
     _MOUNT: "is not a path on a server; write it such as '/home/jovyan/shared'",
     _FOLDER: "is not a folder of a volume; write it such as 'shared/data', without '/' at either end",
+    **GROUPING_PATTERNS,
 }
 """What is wrong with text that has not the form it should."""
 
@@ -435,6 +437,9 @@ class Description(Section):
     )
     registries: Registries = Field(default_factory=Registries, description="What registries are asked.")
     interfaces: dict[Name, Interface] = Field(default_factory=dict, description="Interfaces by name.")
+    groups: Grouping | None = Field(
+        None, description="Groups from the identity provider; leave it out where the hub's admin keeps them."
+    )
     caps: dict[Name, Cap] = Field(
         default_factory=dict, description="The most that somebody may have, by name."
     )

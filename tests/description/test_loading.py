@@ -55,7 +55,8 @@ def test_an_empty_description_is_accepted() -> None:
         ("nodes.gpu.kubespawner_overrides", "did you mean 'kubespawner_override'?"),
         (
             "qqq",
-            "known here: enabled, nodes, sizes, images, own_image, registries, interfaces, caps, currency, "
+            "known here: enabled, nodes, sizes, images, own_image, registries, interfaces, groups, caps, "
+            "currency, "
             "buckets, directories, labels, dask",
         ),
         ("nodes.standard.reserved.qqq", "known here: cores, memory"),
