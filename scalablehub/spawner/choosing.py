@@ -26,16 +26,21 @@ from scalablehub.decisions import (
     excess,
     remembered,
 )
+from scalablehub.decisions.choosing import KINDS
 from scalablehub.description import OWN_IMAGE
 from scalablehub.errors import PublicError
-from scalablehub.spawner.form import PRESELECT, render_form
+from scalablehub.spawner.form import render_form
 from scalablehub.spawner.ledger import Holder, Ledger
+from scalablehub.spawner.offering import beside, used_up
+from scalablehub.spawner.readiness import Readiness
 from scalablehub.storage.access import bucket_access
 from scalablehub.storage.environment import bucket_environment
 
 OWN_IMAGE_FIELD = "own_image"
 """The field of the spawn page with the name of a user's own image."""
 _MOST_RECENT = 4
+_NOT_A_CHOICE = frozenset({"next", "_xsrf", "display_name"})
+"""What JupyterHub has in the address of its spawn page."""
 
 
 class ChoosingSpawner(LoggingConfigurable):
@@ -89,13 +94,20 @@ class ChoosingSpawner(LoggingConfigurable):
     image_of_server: tuple[str, str] | None = None
     """Name of the server's image in the description, and the container image that runs, if it is one."""
 
-    refused_image = ""
-    """Name of a user's own image that was refused just now, for the page to show again."""
+    again: Mapping[str, Any] | None = None
+    """What was sent just now, for the page that shows a refusal to select."""
+
+    refused_why = ""
+    """What is wrong with its image."""
+
+    linked: Mapping[str, str] | None = None
+    """What the address of the spawn page selects, if it does."""
 
     recent: tuple[dict[str, str], ...] = ()
     """What the user chose for this server before, the latest first."""
 
     _amount: Amount | None = None
+    _readiness: Mapping[str, Readiness] | None = None
     _decision_of_start: Decision | None = None
 
     # What the Spawner beside it brings.
@@ -135,13 +147,40 @@ class ChoosingSpawner(LoggingConfigurable):
         """Return what the user might have when `select` was asked last: one start follows one decision."""
         return self._decision_of_start or self.decision()
 
+    async def run_auth_state_hook(self, auth_state: Any) -> None:
+        """Take a link's choice out of the address before JupyterHub sees it: a link selects, starts nothing.
+
+        JupyterHub starts a server for whoever follows a link such as ``/hub/spawn?opt-size=large``, which any
+        page can have. Of its two versions' ways to the spawn page, this is what comes before that.
+        """
+        if self.handler is not None:
+            here = take_choice(self.handler.request.query_arguments)
+            self.linked = getattr(self.handler, "preselected", None) or here
+            self.again, self.refused_why = None, ""
+        await super().run_auth_state_hook(auth_state)  # type: ignore[misc]
+
+    async def readiness(self) -> Mapping[str, Readiness]:
+        """Return how soon a server of each size could run, by its name; nothing where that is not known."""
+        return {}
+
+    async def get_options_form(self) -> Any:
+        """Return the fields of the spawn page, with what is known of how soon servers start."""
+        self._readiness = await self.readiness()
+        return await super().get_options_form()  # type: ignore[misc]
+
     def render_options_form(self) -> str:
         """Return the fields of the spawn page as HTML, with the user's last choice or a link's selected."""
-        decision = self.decision()
-        if linked := getattr(self.handler, "preselected", None):
-            selection, notes = remembered(decision, linked, "What the link asks for cannot be had")
+        decided = self.decision()
+        decision = beside(decided, [(bounds, self._used(bounds)) for bounds in decided.bounds])
+        if self.again is not None:
+            selection, notes = remembered(decision, self.again)
+            notes = []  # the page says already what was refused
+        elif self.linked:
+            selection, notes = remembered(decision, self.linked, "What the link asks for cannot be had")
         else:
             selection, notes = remembered(decision, self.user_options)
+        if none_left := used_up(decided, decision):
+            notes = [none_left]
         base_url = self.hub.base_url.removesuffix("hub/")
         named = f"/{self.user.escaped_name}/{quote(self.name)}" if self.name else ""
         nodes = sorted(self.description.nodes.items(), key=lambda node: (node[1].order, node[0]))
@@ -151,14 +190,16 @@ class ChoosingSpawner(LoggingConfigurable):
             notes=[*self.notes(), *notes],
             size_note=" ".join(filter(None, (self.size_note, self.not_enforced))),
             base_url=base_url,
-            link=f"{self.hub.base_url}{PRESELECT}{named}",
+            link=f"{self.hub.base_url}spawn{named}",
             pools={name: pool.display_name or name for name, pool in nodes},
             recent=[
                 earlier
                 for options in self.recent
                 if (earlier := _as_before(decision, options)) is not None and earlier != selection
             ],
-            refused_image=self.refused_image,
+            refused_image=_own_name((self.again or {}).get("image")),
+            refused_why=self.refused_why,
+            readiness=self._readiness or {},
         )
 
     def notes(self) -> list[str]:
@@ -197,24 +238,29 @@ class ChoosingSpawner(LoggingConfigurable):
             tornado.web.HTTPError: the user may not have it, or it cannot be had; the sentence is for them.
         """
         options = options_from_fields(fields)
+        self._show_again(options)
         try:
             selection = choose(self.decision(), options)
         except Refusal as refusal:
-            self._show_again(options)
+            self._show_again(options, refusal.message if refusal.code.startswith("image-") else "")
             raise refused(refusal) from None
         try:
             await self.find_image(selection)
-        except web.HTTPError:
-            self._show_again(options)
+        except web.HTTPError as error:
+            self._show_again(options, error.log_message or "")
             raise
         return options
 
-    def _show_again(self, options: Mapping[str, Any]) -> None:
-        """Have the page that shows a refusal select what was chosen, as far as it may be."""
-        image = options.get("image")
-        self.refused_image = str(image).removeprefix(f"{OWN_IMAGE}:") if _is_own(image) else ""
-        selection, _ = remembered(self.decision(), options)
-        self.user_options = selection.as_options() if selection else {}
+    def _show_again(self, options: Mapping[str, Any], why: str = "") -> None:
+        """Have the page that shows a refusal select what was chosen, as far as it may be.
+
+        Args:
+            options: what was chosen.
+            why: what is wrong with its image, if something is.
+        """
+        # JupyterHub shows the page of the user's own server, also where a named one was refused.
+        for spawner in {self, getattr(self.user, "spawner", self)}:
+            spawner.again, spawner.refused_why = options, why
 
     def hold(self, amount: Amount) -> None:
         """Enter what this server takes in the ledger, if its user and their groups may have that much.
@@ -224,7 +270,7 @@ class ChoosingSpawner(LoggingConfigurable):
         """
         holder = Holder(self.user.id, self.name)
         for bounds in self.decision_of_start().bounds:
-            used = self.ledger.total(self._members(bounds), besides=holder)
+            used = self._used(bounds)
             if (found := excess(bounds, used, amount)) is not None:
                 self.log.info("%s is not granted: %s", self._log_name, found.place)
                 raise Refusal("cap-reached", f"{found.sentence}. {_remedy(bounds, used)}", 403)
@@ -263,6 +309,10 @@ class ChoosingSpawner(LoggingConfigurable):
     def _remember(self, options: dict[str, str]) -> None:
         others = [earlier for earlier in self.recent if earlier != options]
         self.recent = (options, *others[: _MOST_RECENT - 1])
+
+    def _used(self, bounds: Bounds) -> Amount:
+        """Return what all other servers of those take for whom the bounds are."""
+        return self.ledger.total(self._members(bounds), besides=Holder(self.user.id, self.name))
 
     def _members(self, bounds: Bounds) -> Collection[int]:
         if bounds.group is None:
@@ -306,8 +356,23 @@ def refused(refusal: PublicError) -> web.HTTPError:
     return error
 
 
-def _is_own(image: object) -> bool:
-    return isinstance(image, str) and image.startswith(f"{OWN_IMAGE}:")
+def take_choice(arguments: dict[str, list[bytes]]) -> dict[str, str]:
+    """Return the choice in the query of an address, and take it out of there.
+
+    Names have the prefix ``opt-``, as in JupyterHub 6, or where none has it, none, as before.
+    """
+    found = {name: values[-1].decode(errors="replace") for name, values in arguments.items() if values}
+    for name in found.keys() - _NOT_A_CHOICE:
+        del arguments[name]
+    prefixed = {kind: found[f"opt-{kind}"] for kind in KINDS if f"opt-{kind}" in found}
+    return prefixed or {kind: found[kind] for kind in KINDS if kind in found}
+
+
+def _own_name(image: object) -> str | None:
+    """Return what a user wrote as the name of their own image, or None if they chose another."""
+    if isinstance(image, str) and image.partition(":")[0] == OWN_IMAGE:
+        return image.partition(":")[2]
+    return None
 
 
 def _as_before(decision: Decision, options: Mapping[str, str]) -> Selection | None:

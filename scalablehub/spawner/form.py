@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 import jinja2
 
-from scalablehub.decisions import Choice, Decision, Selection, SizeChoice, State
+from scalablehub.decisions import (
+    Choice,
+    Decision,
+    ImageChoice,
+    OwnImageChoice,
+    Selection,
+    SizeChoice,
+    State,
+)
 from scalablehub.description import OWN_IMAGE
 from scalablehub.description.units import format_bytes, format_cores
+from scalablehub.spawner.readiness import Readiness
 
-PRESELECT = "scalablehub/spawn"
-"""Below the hub's own path: the spawn page with a choice that stands in the address."""
+_SomeChoice = TypeVar("_SomeChoice", bound=Choice)
+
+_FEW = 12
+"""More sizes or environments than these are shown closer together."""
 
 
 def render_form(
@@ -26,7 +38,9 @@ def render_form(
     link: str = "",
     pools: Mapping[str, str] | None = None,
     recent: Sequence[Selection] = (),
-    refused_image: str = "",
+    refused_image: str | None = None,
+    refused_why: str = "",
+    readiness: Mapping[str, Readiness] | None = None,
 ) -> str:
     """Return the fields as HTML.
 
@@ -36,14 +50,18 @@ def render_form(
         notes: sentences that stand above the fields.
         size_note: what a size promises, and what this hub cannot keep of it.
         base_url: path of the hub's base, ending in '/'.
-        link: path that leads to this page with a choice.
+        link: path that leads to this page, where a query selects.
         pools: what people read for each node pool, in the order of the page.
         recent: what the user chose before.
-        refused_image: name of a user's own image that was refused just now.
+        refused_image: name of a user's own image that was sent just now, if one was.
+        refused_why: what is wrong with it.
+        readiness: how soon a server of each size could run, by its name.
     """
     own = decision.own_image
-    image = selection.image.name if selection is not None else ""
-    named = image.removeprefix(f"{OWN_IMAGE}:") if image.startswith(f"{OWN_IMAGE}:") else ""
+    kind, _, reference = (selection.image.name if selection is not None else "").partition(":")
+    named = reference if kind == OWN_IMAGE and reference else None
+    sizes, images, interfaces = _shown(decision.sizes), _shown(decision.images), _shown(decision.interfaces)
+    known = readiness or {}
     return (
         _templates()
         .get_template("form.html")
@@ -53,13 +71,23 @@ def render_form(
             notes=notes,
             size_note=size_note,
             base_url=base_url,
-            link=link or f"{base_url}hub/{PRESELECT}",
-            pools=_by_pool(_shown(decision.sizes), pools or {}),
+            link=link or f"{base_url}hub/spawn",
+            pools=_by_pool(sizes, pools or {}),
             recent=recent,
             own=own if own is not None and own.state is not State.HIDDEN else None,
-            own_reference=refused_image or named,
+            own_reference=refused_image if refused_image is not None else named,
+            own_error=refused_why,
+            images=images,
+            interfaces=interfaces,
+            buckets=_shown(decision.buckets),
+            size_data={
+                size.name: _data(size, known.get(size.name), images, decision.currency) for size in sizes
+            },
+            image_data={image.name: _image_data(image, interfaces) for image in images}
+            | ({own.name: _image_data(own, interfaces)} if own is not None else {}),
+            summary=sentence(selection, decision.currency, known) if selection is not None else "",
             currency=decision.currency,
-            shown=_shown,
+            few=_FEW,
         )
     )
 
@@ -77,6 +105,11 @@ def price(number: float) -> str:
     return f"{number:.2f}" if number == round(number, 2) or number >= 0.1 else f"{number:.3f}"
 
 
+def link_to(link: str, selection: Selection) -> str:
+    """Return the path that leads to the page with a selection."""
+    return f"{link}?{urlencode({f'opt-{kind}': name for kind, name in selection.as_options().items()})}"
+
+
 def briefly(selection: Selection) -> str:
     """Return a selection in a few words."""
     return " · ".join(
@@ -84,26 +117,72 @@ def briefly(selection: Selection) -> str:
     )
 
 
-def sentence(selection: Selection, currency: str = "$") -> str:
-    """Return a selection in one line: ``"4 cores, 16 GB, JupyterLab, pangeo-notebook; about $0.21/h"``."""
-    size = selection.size
-    cost = f"; about {currency}{price(size.price)}/h" if size.price is not None else ""
-    interface, image = selection.interface.display_name, selection.image.display_name
-    return f"{', '.join(parts(size))}, {interface}, {image}{cost}"
+def sentence(
+    selection: Selection, currency: str = "$", readiness: Mapping[str, Readiness] | None = None
+) -> str:
+    """Return a selection in one line: ``"4 cores, 16 GB, JupyterLab, base; about $0.21/h"``.
+
+    How soon it starts comes last, where that is known.
+    """
+    size, image = selection.size, selection.image
+    told = [", ".join([*parts(size), selection.interface.display_name, image.display_name])]
+    if size.price is not None:
+        told.append(f"about {currency}{price(size.price)}/h")
+    if readiness and size.name in readiness:
+        told.append(readiness[size.name].sentence_for(image.name))
+    return "; ".join(told)
 
 
-def _shown(choices: Iterable[Choice]) -> list[Choice]:
+def _data(
+    size: SizeChoice, readiness: Readiness | None, images: Iterable[Choice], currency: str
+) -> dict[str, str]:
+    """Return what the line that sums up needs of a size; it names no environment that is hidden."""
+    data = {"words": ", ".join(parts(size))}
+    if size.price is not None:
+        data["price"] = f"{currency}{price(size.price)}"
+    if readiness is None or not size.is_open:
+        return data
+    data["ready"] = readiness.sentence
+    if readiness.images is not None:
+        data["there"] = " ".join(image.name for image in images if image.name in readiness.images)
+        data["away"] = readiness.unless_there
+    return data
+
+
+def _image_data(image: ImageChoice | OwnImageChoice, interfaces: Iterable[Choice]) -> dict[str, str]:
+    """Return what the line that sums up needs of an environment, and which interfaces of the page it has."""
+    has = [choice.name for choice in interfaces if choice.name in image.interfaces]
+    return {"words": image.display_name, "interfaces": " ".join(has)}
+
+
+def _shown(choices: Iterable[_SomeChoice]) -> list[_SomeChoice]:
     return [choice for choice in choices if choice.state is not State.HIDDEN]
 
 
-def _by_pool(sizes: Iterable[Choice], pools: Mapping[str, str]) -> list[tuple[str, list[Choice]]]:
-    """Return the sizes of each node pool, with what people read for the pool."""
-    found: dict[str, list[Choice]] = {}
+class Pool(NamedTuple):
+    """The sizes of one node pool, what people read for it, and what holds for all of several sizes."""
+
+    name: str
+    sizes: list[SizeChoice]
+    description: str
+    spot: bool
+
+
+def _by_pool(sizes: Iterable[SizeChoice], pools: Mapping[str, str]) -> list[Pool]:
+    """Return the sizes of each node pool, in the order of the pools."""
+    found: dict[str, list[SizeChoice]] = {}
     for size in sizes:
-        found.setdefault(size.node if isinstance(size, SizeChoice) else "", []).append(size)
+        found.setdefault(size.node, []).append(size)
     order = {name: position for position, name in enumerate(pools)}
     names = sorted(found, key=lambda name: order.get(name, len(order)))
-    return [(pools.get(name) or name, found[name]) for name in names]
+    return [_pool(pools.get(name) or name, found[name], alone=len(names) == 1) for name in names]
+
+
+def _pool(name: str, sizes: list[SizeChoice], *, alone: bool) -> Pool:
+    descriptions = {size.description for size in sizes}
+    has_head = len(sizes) > 1 and not alone
+    shared = descriptions.pop() if has_head and len(descriptions) == 1 else ""
+    return Pool(name, sizes, shared, spot=has_head and all(size.spot for size in sizes))
 
 
 @lru_cache(maxsize=1)
@@ -117,9 +196,8 @@ def _templates() -> jinja2.Environment:
     )
     environment.filters |= {
         "briefly": briefly,
+        "link_to": link_to,
         "parts": parts,
         "price": price,
-        "query": urlencode,
-        "sentence": sentence,
     }
     return environment

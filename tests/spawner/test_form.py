@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scalablehub.decisions import Decision, User, choose, decide, remembered
 from scalablehub.description import resolve
 from scalablehub.spawner.form import price, render_form
+from scalablehub.spawner.readiness import AT_ONCE, Readiness
 from tests.descriptions import described
 
 ATTACK = '<script>alert("x")</script>'
@@ -207,10 +210,10 @@ def test_a_price_has_as_many_digits_as_say_something(number: float, text: str) -
 
 
 def test_one_line_sums_up_what_is_selected_and_a_link_leads_to_it() -> None:
-    page = of_pools(link="/hub/scalablehub/spawn")
+    page = of_pools(link="/hub/spawn/alice/second")
     assert page.find(id="sh-sum").get_text() == "0.88 cores, 3.6 GB, JupyterLab, base; about €0.10/h"
     assert page.find(id="sh-link")["href"] == (
-        "/hub/scalablehub/spawn?size=standard-1-4&image=base&interface=lab"
+        "/hub/spawn/alice/second?opt-size=standard-1-4&opt-image=base&opt-interface=lab"
     )
 
 
@@ -220,7 +223,7 @@ def test_what_was_chosen_before_is_a_link_to_the_same() -> None:
     page = BeautifulSoup(rendered(decided, recent=[before], base_url="/base/"), "html.parser")
     (link,) = page.select(".sh-recent a")
     assert link.get_text() == "large · geo · RStudio"
-    assert link["href"] == "/base/hub/scalablehub/spawn?size=large&image=geo&interface=rstudio"
+    assert link["href"] == "/base/hub/spawn?opt-size=large&opt-image=geo&opt-interface=rstudio"
 
 
 OWN = {"patterns": [".*"], "display_name": "Another image", "interfaces": ["lab"]}
@@ -260,3 +263,148 @@ def test_who_may_not_name_an_image_has_no_field_for_it(own: Any, shown: bool) ->
     page = rendered(decision(own_image=own))
     assert "sh-own-image" not in page.partition("<script>")[0]
     assert ("Ask the staff." in page) is shown
+
+
+@pytest.mark.parametrize("written", ["quay.io/x:2", ""])
+def test_what_is_wrong_with_an_image_is_said_at_its_field(written: str) -> None:
+    page = BeautifulSoup(
+        rendered(decision(own_image=OWN), refused_image=written, refused_why="It is not there."),
+        "html.parser",
+    )
+    field = page.find(id="sh-own-image")
+    assert (field["value"], field["aria-invalid"]) == (written, "true")
+    described = [page.find(id=name).get_text(strip=True) for name in field["aria-describedby"].split()]
+    assert described[0] == "It is not there."
+    assert [radio["value"] for radio in page.select("input[name=image][checked]")] == ["own"]
+
+
+def test_a_field_without_a_fault_is_not_called_wrong() -> None:
+    page = BeautifulSoup(rendered(decision(own_image=OWN)), "html.parser")
+    assert not page.find(id="sh-own-image").has_attr("aria-invalid")
+    assert page.find(id="sh-own-wrong") is None
+
+
+# How soon a server starts.
+
+READY = {
+    "small": Readiness(AT_ONCE, frozenset({"base"})),
+    "large": Readiness("needs a new node, about 5 minutes"),
+}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "words"),
+    [
+        ({"size": "small"}, "0.88 cores, 3.8 GB, JupyterLab, base; starts in seconds"),
+        (
+            {"size": "small", "image": "geo"},
+            "0.88 cores, 3.8 GB, JupyterLab, geo; a node has room; the environment is fetched first",
+        ),
+        ({"size": "large"}, "3.5 cores, 15 GB, JupyterLab, base; needs a new node, about 5 minutes"),
+    ],
+    ids=str,
+)
+def test_the_line_says_how_soon_a_server_starts(earlier: dict[str, str], words: str) -> None:
+    page = BeautifulSoup(rendered(decision("research"), earlier, readiness=READY), "html.parser")
+    assert page.find(id="sh-sum").get_text() == words
+
+
+def test_what_is_not_known_is_not_said() -> None:
+    page = rendered(decision("research"))
+    assert "data-ready" not in page
+    assert BeautifulSoup(page, "html.parser").find(id="sh-sum").get_text() == (
+        "0.88 cores, 3.8 GB, JupyterLab, base"
+    )
+
+
+def test_how_soon_it_would_start_is_not_said_of_what_is_locked() -> None:
+    assert "new node" not in rendered(decision(), readiness=READY).partition("<script>")[0]
+
+
+def test_an_image_that_is_hidden_is_not_named_by_the_nodes_that_have_it() -> None:
+    images = {
+        "base": {"image": "quay.io/hub/base:1"},
+        "veiled": {"image": "quay.io/hub/veiled:1", "allowed_groups": ["staff"]},
+    }
+    ready = {"small": Readiness(AT_ONCE, frozenset({"base", "veiled"}))}
+    assert "veiled" in rendered(decision("staff", images=images), readiness=ready)
+    assert "veiled" not in rendered(decision(images=images), readiness=ready)
+
+
+def test_an_interface_that_is_hidden_is_not_named_by_the_images_that_have_it() -> None:
+    interfaces = {"lab": {"url": "/lab"}, "veiled": {"url": "/veiled", "allowed_groups": ["staff"]}}
+    images = {"base": {"image": "quay.io/hub/base:1"}}
+    assert "veiled" in rendered(decision("staff", images=images, interfaces=interfaces))
+    assert "veiled" not in rendered(decision(images=images, interfaces=interfaces, own_image=OWN))
+
+
+# What holds for every description.
+
+SECRET = "xyzzy"
+hidden_or_not = st.fixed_dictionaries(
+    {},
+    optional={
+        "order": st.integers(-3, 3),
+        "description": st.sampled_from(["Plain.", ATTACK]),
+        "icon": st.sampled_from(["🌍", "<b>"]),
+    },
+)
+
+
+def entries(kind: str, needed: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Return one entry that everybody has, and some whose every word must not be seen."""
+    shut = {
+        "allowed_groups": ["staff"],
+        "display_name": f"{SECRET} {kind}",
+        "description": f"{SECRET} words",
+        "icon": SECRET,
+    }
+    names = st.lists(st.sampled_from([f"{SECRET}-{kind}-{letter}" for letter in "abc"]), unique=True)
+    return st.builds(
+        lambda open_entry, shut_names: (
+            {f"open-{kind}": open_entry | needed} | dict.fromkeys(shut_names, needed | shut)
+        ),
+        hidden_or_not,
+        names,
+    )
+
+
+@given(
+    nodes=entries("pool", {"cores": 8, "memory": "32G", "gpus": 2, "price": 3}).map(
+        lambda found: {
+            name: {key: value for key, value in entry.items() if key != "icon"}
+            for name, entry in found.items()
+        }
+    ),
+    images=entries("image", {"image": "quay.io/hub/x:1"}),
+    interfaces=entries("interface", {"url": "/lab"}),
+    buckets=entries("bucket", {"url": "s3://scratch"}),
+    own=st.booleans(),
+)
+def test_no_word_of_what_is_hidden_is_in_the_page(
+    nodes: dict[str, Any],
+    images: dict[str, Any],
+    interfaces: dict[str, Any],
+    buckets: dict[str, Any],
+    own: bool,
+) -> None:
+    own_image = (
+        {**OWN, "interfaces": None, "display_name": SECRET, "allowed_groups": ["staff"]} if own else None
+    )
+    sections = {"nodes": nodes, "images": images, "interfaces": interfaces, "buckets": buckets}
+    description = resolve(described(**sections, sizes={}, dask=None, own_image=own_image))
+    words = {
+        "readiness": {name: Readiness(AT_ONCE, frozenset(images)) for name in description.sizes},
+        "pools": {name: pool.display_name or name for name, pool in description.nodes.items()},
+    }
+    asked = {"size": f"{SECRET}-pool-a-1", "image": f"{SECRET}-image-a", "interface": f"{SECRET}-interface-a"}
+    decided = decide(description, User("alice"))
+    assert SECRET not in rendered(decided, **words)
+    seen = rendered(decide(description, User("alice", frozenset({"staff"}))), **words)
+    assert (SECRET in seen) is (SECRET in str(sections) or own)
+    # Who asks for it by name learns no more than the name they wrote.
+    notes = BeautifulSoup(rendered(decided, asked, **words), "html.parser")
+    for note in notes.find_all(role="status"):
+        note.extract()
+    assert SECRET not in notes.decode()
+    assert ATTACK not in notes.decode()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 from dataclasses import replace
 from typing import Any
 
@@ -113,7 +114,9 @@ async def test_the_form_tells_it_and_keeps_what_was_written(monkeypatch: pytest.
     with pytest.raises(web.HTTPError) as refusal:
         await spawner.run_options_from_form(fields)
     assert "has no '2'" in str(refusal.value.log_message)
-    assert spawner.refused_image == "quay.io/pangeo/base:2"
+    page = spawner.render_options_form()
+    assert 'value="quay.io/pangeo/base:2"' in page
+    assert str(refusal.value.log_message) in html.unescape(page)
 
 
 @pytest.mark.parametrize(
