@@ -10,12 +10,12 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from scalablehub.decisions.capping import Amount, Bound, Bounds, bounds_of, excess
+from scalablehub.description.buckets import Bucket
+from scalablehub.description.entry import Entry
 from scalablehub.description.models import (
     OWN_IMAGE,
-    Bucket,
     Description,
     Directory,
-    Entry,
     Image,
     Interface,
     NodePool,
@@ -131,13 +131,21 @@ class InterfaceChoice(Choice):
 
 @dataclass(frozen=True)
 class BucketChoice(Choice):
-    """Shared data: ``url`` is what this user gets, with their own prefix where there is one."""
+    """Shared data: ``url`` is what this user gets, with their own prefix where there is one.
+
+    Attributes:
+        writable: whether they may write there.
+        requester_pays: whether they pay for what they read.
+        expire_days: after how many days the store deletes what is there; None is never.
+    """
 
     url: str
     endpoint: str | None
     region: str | None
     variable: str | None
     writable: bool
+    requester_pays: bool = False
+    expire_days: int | None = None
 
 
 @dataclass(frozen=True)
@@ -282,7 +290,9 @@ def decide(
             endpoint=entry.endpoint,
             region=entry.region,
             variable=entry.variable,
-            writable=entry.access == "write",
+            writable=entry.access == "write" or not user.groups.isdisjoint(entry.write_groups or ()),
+            requester_pays=entry.requester_pays,
+            expire_days=entry.expire_days,
         )
 
     def directory(name: str, entry: Directory) -> DirectoryChoice:

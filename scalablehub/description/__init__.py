@@ -3,12 +3,12 @@
 Nothing here imports JupyterHub or Kubernetes: plain functions on plain models.
 """
 
+from scalablehub.description.buckets import Bucket, egress_warnings
 from scalablehub.description.checking import check_complete, check_references
+from scalablehub.description.entry import THIS_MACHINE
 from scalablehub.description.loading import DescriptionError, Problem, canonical_json, load_description
 from scalablehub.description.models import (
     OWN_IMAGE,
-    THIS_MACHINE,
-    Bucket,
     Cap,
     Dask,
     Description,
@@ -44,6 +44,7 @@ __all__ = [
     "canonical_json",
     "check_complete",
     "check_references",
+    "egress_warnings",
     "load_description",
     "resolve",
 ]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -18,40 +17,15 @@ from pydantic import (
     model_validator,
 )
 
+from scalablehub.description.buckets import REGION, Bucket
+from scalablehub.description.entry import Entry, Groups, Name
 from scalablehub.description.grouping import GROUPING_PATTERNS, Grouping
 from scalablehub.description.section import Section
 from scalablehub.description.units import Bytes, Cores, Seconds, Share, SomeBytes, SomeCores
 from scalablehub.errors import shown
 
-THIS_MACHINE = "this-machine"
 OWN_IMAGE = "own"
 """How a user's options call an image that they name themselves: ``own:quay.io/pangeo/base:2026.1``."""
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?$")]
-Groups = Annotated[
-    tuple[str, ...] | None,
-    Field(
-        description="Names of the groups whose members may have this. Leave it out for everybody; "
-        "an empty list is nobody."
-    ),
-]
-
-
-class Entry(Section):
-    """What everything that a person can be offered has in common."""
-
-    order: int = Field(0, description="Where it stands among its like: lowest first, then by name.")
-    display_name: str = Field("", description="What people read. Default: the entry's name.")
-    description: str = Field("", description="One sentence under the name.")
-    icon: Annotated[str, StringConstraints(max_length=8)] = Field(
-        "", description="A sign before the name, such as an emoji."
-    )
-    allowed_groups: Groups = None
-    locked: str = Field(
-        "",
-        description="A sentence for those who may not have it, such as 'Ask the GPU team.'; "
-        "it is then shown to them, locked. Without one it is hidden from them.",
-    )
 
 
 class Reserved(Section):
@@ -91,6 +65,7 @@ PATTERNS = {
     _CLAIM: "is not the name of a claim; use small letters, digits, '-' and '.'",
     _MOUNT: "is not a path on a server; write it such as '/home/jovyan/shared'",
     _FOLDER: "is not a folder of a volume; write it such as 'shared/data', without '/' at either end",
+    REGION: "is not a region; write it such as 'eu-west-1'",
     **GROUPING_PATTERNS,
 }
 """What is wrong with text that has not the form it should."""
@@ -327,47 +302,6 @@ class DaskCap(GroupCap):
     workers: Annotated[int, Field(ge=0)] | None = Field(None, description="Most workers.")
 
 
-def _variable(value: str) -> str:
-    if value.startswith("AWS_"):
-        raise ValueError(
-            f"{shown(value)} configures S3 clients; choose a name that does not begin with 'AWS_'"
-        )
-    return value
-
-
-def _bucket_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment:
-        raise ValueError(f"{shown(value)} is not a bucket; write 's3://name' or 's3://name/prefix'")
-    return value.rstrip("/")
-
-
-def _endpoint(value: str) -> str:
-    parts = urlsplit(value)
-    if value != THIS_MACHINE and (parts.scheme not in {"http", "https"} or not parts.netloc):
-        raise ValueError(f"{shown(value)} is not an endpoint; write 'https://host' or {THIS_MACHINE!r}")
-    return value.rstrip("/")
-
-
-class Bucket(Entry):
-    """Shared data: an S3 bucket, or each user's own prefix in one."""
-
-    url: Annotated[str, AfterValidator(_bucket_url)] = Field(description="Such as 's3://scratch'.")
-    endpoint: Annotated[str, AfterValidator(_endpoint)] | None = Field(
-        None,
-        description="Address of an S3-compatible store; "
-        "'this-machine' is the one that `scalablehub up` runs.",
-    )
-    region: str | None = Field(None, description="Region of the bucket.")
-    access: Literal["read", "write"] = Field("read", description="'write' includes reading.")
-    per_user: bool = Field(False, description="Whether each user has a prefix of their own, by user name.")
-    variable: (
-        Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]*$"), AfterValidator(_variable)] | None
-    ) = Field(
-        None, description="Environment variable with its URL on servers and workers, such as SCRATCH_BUCKET."
-    )
-
-
 class Directory(Entry):
     """A folder that people share, on servers in Kubernetes: a volume claim that is there already."""
 
@@ -445,6 +379,9 @@ class Description(Section):
     )
     currency: Annotated[str, StringConstraints(max_length=4)] = Field(
         "$", description="What stands before a price."
+    )
+    region: Annotated[str, StringConstraints(pattern=REGION)] | None = Field(
+        None, description="Region of the cloud that the hub runs in. Reading a bucket of another one costs."
     )
     buckets: dict[Name, Bucket] = Field(default_factory=dict, description="Shared data by name.")
     directories: dict[Name, Directory] = Field(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from scalablehub.description.entry import THIS_MACHINE
 from scalablehub.description.ladder import gpus_of, ladder_of, price_of, rungs, share_of
 from scalablehub.description.loading import load_description
-from scalablehub.description.models import THIS_MACHINE, Description
+from scalablehub.description.models import Description
 
 
 class Capacity(NamedTuple):

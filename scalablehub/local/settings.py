@@ -10,8 +10,8 @@ import yaml
 from pydantic import AfterValidator, Field
 
 from scalablehub.description import Description, DescriptionError, Problem, check_complete, load_description
+from scalablehub.description.entry import THIS_MACHINE
 from scalablehub.description.loading import validate
-from scalablehub.description.models import THIS_MACHINE
 from scalablehub.description.section import Section
 from scalablehub.description.units import Seconds
 from scalablehub.errors import PublicError

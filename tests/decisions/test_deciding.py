@@ -251,3 +251,19 @@ def test_a_size_that_its_pool_opens_says_so() -> None:
     description = described(nodes=nodes, sizes={}, dask=None)
     size = decide(resolve(description), User("alice", frozenset({"gpu"}))).sizes[0]
     assert (size.why, size.place) == ("for members of gpu", "ScalableHub.nodes.gpu.allowed_groups")
+
+
+@pytest.mark.parametrize(
+    ("groups", "state", "writable"),
+    [
+        (set(), "hidden", False),
+        ({"readers"}, "open", False),
+        ({"writers"}, "open", True),
+        ({"readers", "writers"}, "open", True),
+        ({"writer"}, "hidden", False),
+    ],
+)
+def test_write_groups_write_where_the_others_read(groups: set[str], state: str, writable: bool) -> None:
+    bucket = {"url": "s3://b", "allowed_groups": ["readers", "writers"], "write_groups": ["writers"]}
+    choice = decide(described(buckets={"b": bucket}), User("alice", frozenset(groups))).buckets[0]
+    assert (choice.state, choice.writable) == (state, writable)

@@ -57,7 +57,7 @@ def test_an_empty_description_is_accepted() -> None:
             "qqq",
             "known here: enabled, nodes, sizes, images, own_image, registries, interfaces, groups, caps, "
             "currency, "
-            "buckets, directories, labels, dask",
+            "region, buckets, directories, labels, dask",
         ),
         ("nodes.standard.reserved.qqq", "known here: cores, memory"),
     ],
@@ -110,13 +110,13 @@ def test_an_unknown_key_is_refused_with_a_suggestion(place: str, suggestion: str
         ("interfaces.lab", {}, "is missing"),
         (
             "buckets.scratch.url",
-            "gs://x",
-            "'gs://x' is not a bucket; write 's3://name' or 's3://name/prefix'",
+            "http://x",
+            "'http://x' is not a bucket; write 's3://name' or 's3://name/prefix', or gs:// or az://",
         ),
         (
             "buckets.scratch.url",
             "s3:///x",
-            "'s3:///x' is not a bucket; write 's3://name' or 's3://name/prefix'",
+            "'s3:///x' is not a bucket; write 's3://name' or 's3://name/prefix', or gs:// or az://",
         ),
         (
             "buckets.scratch.endpoint",
