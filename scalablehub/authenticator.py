@@ -130,6 +130,8 @@ class GroupsFromProvider(OAuthenticator):  # type: ignore[misc]
         except (OSError, TimeoutError) as error:
             self._log_away(user.name, error)
         else:
+            if answer is False and not _provider_is_away.get():
+                _require_sign_in(handler)
             if answer is not False or not _provider_is_away.get():
                 return answer
         return await self._without_provider(user)
@@ -190,6 +192,22 @@ def with_groups(authenticator: type[OAuthenticator]) -> type[GroupsFromProvider]
     """Return a class of oauthenticator that brings the hub's groups; its configuration is that of both."""
     name = f"{authenticator.__name__}WithGroups"
     return type(name, (GroupsFromProvider, authenticator), {"__doc__": authenticator.__doc__})
+
+
+def _require_sign_in(handler: Any) -> None:
+    """Let JupyterHub send somebody to sign in again; who has sent a form is told to.
+
+    JupyterHub 6.1 looks at a mark that only requests with a token have, and fails without it.
+    """
+    if handler is None:
+        return
+    if not hasattr(handler, "_token_authenticated"):
+        handler._token_authenticated = False
+    if handler.request.method == "POST" and not handler._token_authenticated:
+        raise _refused(
+            "Your sign-in at the identity provider has ended. Log out and sign in again, then start your "
+            "server."
+        )
 
 
 def _is_verified(user_info: Mapping[str, Any]) -> bool:

@@ -98,9 +98,11 @@ def configure_authenticator(c: Config) -> None:
         )
     c.JupyterHub.authenticator_class = authenticator
     c.GroupsFromProvider.grouping = description.groups
-    _fill_unset(
-        c.Authenticator, {"manage_groups": True, "enable_auth_state": True, "refresh_pre_spawn": True}
-    )
+    settings = {"manage_groups": True, "enable_auth_state": True, "refresh_pre_spawn": True}
+    if authenticator.class_traits().get("auth_refresh_strict") is not None:  # new in JupyterHub 6
+        # A start over REST does not keep groups that the provider has taken back either.
+        settings["auth_refresh_strict"] = True
+    _fill_unset(c.Authenticator, settings)
 
 
 @_refused_in_words
