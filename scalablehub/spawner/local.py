@@ -16,6 +16,7 @@ from traitlets import Unicode, default
 from scalablehub.decisions import Selection
 from scalablehub.spawner.cgroups import Cgroups, find_cgroups, group_prefix, join
 from scalablehub.spawner.choosing import ChoosingSpawner
+from scalablehub.spawner.rescue import rescuing
 
 START_NOTEBOOK = "start.ipynb"
 
@@ -24,6 +25,7 @@ class ScalableLocalSpawner(ChoosingSpawner, LocalProcessSpawner):  # type: ignor
     """A user's server is a process with a home folder of its own, run by whoever runs the hub.
 
     * It listens on loopback only.
+    * It starts in rescue mode where the home takes no files.
     * Its size sets Dask's and the numerical libraries' threads, and limits where the machine permits.
     * There is no isolation between users: this is for one person, or people who trust each other.
     """
@@ -61,7 +63,7 @@ class ScalableLocalSpawner(ChoosingSpawner, LocalProcessSpawner):  # type: ignor
         """
         selection = self.select()
         self.default_url = self._landing(selection)
-        self.cmd = [str(Path(selection.image.prefix or "") / "bin" / "jupyterhub-singleuser")]
+        self.cmd = rescuing([str(Path(selection.image.prefix or "") / "bin" / "jupyterhub-singleuser")])
         self._limits = self._make_limits(selection)
         log = Path(self.logs) / f"{self.slug}.log"
         with log.open("ab") as output:
@@ -100,7 +102,10 @@ class ScalableLocalSpawner(ChoosingSpawner, LocalProcessSpawner):  # type: ignor
         def preexec() -> None:
             with contextlib.suppress(OSError):
                 join(folders)
-            os.chdir(home)
+            try:
+                os.chdir(home)
+            except OSError:  # the server starts in rescue mode
+                os.chdir("/")
 
         return preexec
 
@@ -112,9 +117,13 @@ class ScalableLocalSpawner(ChoosingSpawner, LocalProcessSpawner):  # type: ignor
         """Return where the user lands: for a new home, on the start notebook."""
         is_new = not self.home.exists()
         if is_new:
-            self.home.mkdir(mode=0o700, parents=True)
-            if self.skeleton:
-                shutil.copytree(self.skeleton, self.home, dirs_exist_ok=True)
+            try:
+                self.home.mkdir(mode=0o700, parents=True)
+                if self.skeleton:
+                    shutil.copytree(self.skeleton, self.home, dirs_exist_ok=True)
+            except OSError as error:  # the server starts in rescue mode
+                self.log.warning("The home of %s cannot be made: %s", self._log_name, error)
+                return selection.interface.url
         if is_new and (self.home / START_NOTEBOOK).exists():
             tree = {"/lab": "/lab/tree/", "/tree": "/notebooks/"}.get(selection.interface.url)
             if tree:
