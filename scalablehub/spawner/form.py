@@ -80,6 +80,10 @@ def render_form(
             images=images,
             interfaces=interfaces,
             buckets=_shown(decision.buckets),
+            directories=[directory for directory in decision.directories if directory.is_open],
+            # A hub without them has nothing to say; one that has them for others does.
+            hub_has_clusters=decision.dask.state is not State.HIDDEN
+            or decision.dask.place.endswith("_groups"),
             size_data={
                 size.name: _data(size, known.get(size.name), images, decision.currency) for size in sizes
             },
