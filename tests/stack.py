@@ -311,8 +311,8 @@ class Program:
     when it is collected in a process that uses another.
     """
 
-    def __init__(self, client: Client, code: str, **variables: str) -> None:
-        environment = client.environment()
+    def __init__(self, client: Client, code: str, server: str = "", **variables: str) -> None:
+        environment = client.environment(server)
         self.client = client
         self.process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM_START + code],
