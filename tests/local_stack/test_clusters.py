@@ -1,4 +1,4 @@
-"""Clusters are kept to what was decided for as long as they live: a hub that runs, dask-gateway's own client."""
+"""Clusters are kept to what was decided for as long as they live, on a hub that runs."""
 
 from __future__ import annotations
 

@@ -163,6 +163,17 @@ def test_the_hub_may_do_no_more_than_the_chart_lets_it(kubectl: Kubectl) -> None
     assert said == may
 
 
+def test_the_gateway_ends_pods_of_clusters_only(kubectl: Kubectl) -> None:
+    account = "--as=system:serviceaccount:gateway:gateway"
+    may = {"dask": "yes", "hub": "no", "gateway": "no", "kube-system": "no"}
+    for verb in ("list", "delete"):
+        said = {
+            namespace: kubectl("auth", "can-i", verb, "pods", "-n", namespace, account, check=False).strip()
+            for namespace in may
+        }
+        assert said == may, verb
+
+
 def test_the_gateway_reads_secrets_of_clusters_only(kubectl: Kubectl) -> None:
     account = "--as=system:serviceaccount:gateway:gateway"
     may = {"dask": "yes", "hub": "no", "gateway": "no", "kube-system": "no"}
