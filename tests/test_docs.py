@@ -89,7 +89,13 @@ def test_command_reference_lists_every_option(name: str) -> None:
     "block",
     [
         block
-        for name in ("your-own-description", "beyond-the-description", "your-own-image")
+        for name in (
+            "your-own-description",
+            "beyond-the-description",
+            "your-own-image",
+            "choices-by-group",
+            "limit-clusters",
+        )
         for block in YAML_BLOCK.findall((ROOT / "docs" / "how-to" / f"{name}.md").read_text())
     ],
 )
@@ -97,7 +103,7 @@ def test_examples_of_the_how_to_fit_into_the_shipped_description(block: str) -> 
     shipped = yaml.safe_load(DEFAULT_FILE.read_text())["ScalableHub"]
     example = yaml.safe_load(block)
     for section, entries in example.get("ScalableHub", example).items():
-        shipped[section] = shipped[section] | entries
+        shipped[section] = (shipped.get(section) or {}) | entries
     description = load_description(shipped)
     assert list(misplaced_overrides(description, KubeSpawner.class_traits(config=True))) == []
 

@@ -16,10 +16,11 @@ from tests.bench import machine
 from tests.bench.kubernetes import measure_kubernetes
 from tests.bench.measuring import Row, table
 from tests.bench.proxies import Effort, all_ways, measure_requests, measure_streams
+from tests.bench.spawning import measure_spawning
 from tests.bench.whole import measure_whole
 
 RESULTS = Path(__file__).parent / "results"
-PARTS = ("proxy", "stream", "stack", "kubernetes")
+PARTS = ("proxy", "stream", "choosing", "stack", "kubernetes")
 # Kubernetes needs root and a while, so it is measured when it is asked for.
 BY_DEFAULT = PARTS[:-1]
 FULL = Effort(rounds=5, seconds=1.5, stream_bytes=1024**3)
@@ -37,6 +38,10 @@ NOTES = {
         "The service checks the stream's reader and owner; CHP checks nobody. The bare relay is a recv and a "
         "send per piece in a loop, the least that any proxy in user space does: it shares the cores with the "
         "sender and the reader, which direct has for itself."
+    ),
+    "choosing": (
+        "In one process, without Kubernetes: from the user's options to the pod that would be sent, with 50 "
+        "sizes and 20 images described, or as profiles of KubeSpawner with the same choices."
     ),
     "stack": (
         "Bare is plain jupyterhub with its dummy authenticator and the same proxy; jupyter lab alone; "
@@ -103,6 +108,8 @@ def _measure(part: str, command: list[str], effort: Effort, *, quick: bool) -> l
         folder = Path(name)
         if part == "kubernetes":
             return measure_kubernetes(folder, 1 if quick else effort.rounds)
+        if part == "choosing":
+            return measure_spawning(effort.rounds)
         if part == "stack":
             rounds = 1 if quick else effort.rounds
             return measure_whole(command, folder, rounds, STACK_SECONDS, quick=quick)
