@@ -1,0 +1,118 @@
+"""VersityGW, a real S3 server that enforces policies: built once from its Go module, run on loopback."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tests.kubernetes.cluster.settings import cache_dir
+from tests.stack import until
+
+MODULE = "github.com/versity/versitygw"
+VERSION = "v1.8.0"
+
+
+def binary() -> Path:
+    """Return the program, building it where this version is not in the cache yet (100 s of CPU)."""
+    folder = cache_dir() / "versitygw" / VERSION
+    found = folder / "versitygw"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not found.exists():
+            go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+            assert go, "these tests build VersityGW, which needs Go; install it (https://go.dev/dl)"
+            work = folder / "building"
+            environment = os.environ | {"CGO_ENABLED": "0", "GOBIN": str(work), "GOTOOLCHAIN": "local"}
+            command = [go, "install", "-trimpath", "-ldflags=-s -w", f"{MODULE}/cmd/versitygw@{VERSION}"]
+            run = subprocess.run(
+                ["nice", "-n", "10", *command], env=environment, capture_output=True, text=True, check=False
+            )
+            assert run.returncode == 0, f"building VersityGW failed: {run.stderr[-2000:]}"
+            (work / "versitygw").replace(found)
+            work.rmdir()
+    return found
+
+
+class VersityGW:
+    """The S3 gateway over a folder, and its IAM service; both on free ports of loopback."""
+
+    def __init__(self, folder: Path) -> None:
+        self.keys = (f"root{secrets.token_hex(6)}", f"canary-root-{secrets.token_hex(16)}")
+        self.log = folder / "log"
+        self.data = folder / "data"
+        for each in (self.data, folder / "iam"):
+            each.mkdir()
+        # The path of a socket may have 107 characters; pytest's folders can be longer.
+        private = f"@{secrets.token_hex(8)}"
+        gateway, iam = free_port(), free_port()
+        self.endpoint = f"http://127.0.0.1:{gateway}"
+        self.iam_endpoint = f"http://127.0.0.1:{iam}"
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._run(iam, "iam", "--dir", str(folder / "iam"), "--private-ports", private)
+        self._run(
+            gateway,
+            *("--iam-standalone-endpoint", private, "--iam-cache-disable"),
+            *("posix", str(self.data)),
+        )
+
+    def _run(self, port: int, *arguments: str) -> None:
+        environment = {"PATH": os.environ["PATH"], "HOME": str(self.log.parent)}
+        environment |= {"ROOT_ACCESS_KEY": self.keys[0], "ROOT_SECRET_KEY": self.keys[1]}
+        command = [str(binary()), "--health", "/healthz", "-p", f"127.0.0.1:{port}", *arguments]
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        self._processes.append(process)
+
+        def ready() -> bool:
+            assert process.poll() is None, f"VersityGW ended: {self.log.read_text()[-1000:]}"
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2) as answer:
+                    return bool(answer.status == 200)
+            except OSError:
+                return False
+
+        until(ready, f"VersityGW answers: {arguments}", 20, 0.05)
+
+    def client(self, service: str = "s3", **keys: Any) -> Any:
+        """Return a boto3 client with the root's keys, or others."""
+        import boto3
+
+        access, secret = self.keys
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint if service == "s3" else self.iam_endpoint,
+            region_name="us-east-1",
+            **{"aws_access_key_id": access, "aws_secret_access_key": secret} | keys,
+        )
+
+    def users(self) -> list[str]:
+        """Return the names of the users that our service made."""
+        listed = self.client("iam").list_users(PathPrefix="/scalablehub/")["Users"]
+        return sorted(user["UserName"] for user in listed)
+
+    def stop(self) -> None:
+        for process in reversed(self._processes):
+            process.terminate()
+        for process in self._processes:
+            process.wait(10)
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+def code(error: BaseException) -> str:
+    """Return the code of a client's refusal, such as AccessDenied."""
+    found = getattr(error, "response", {}).get("Error", {}).get("Code") or str(error)
+    return re.sub(r"\s+", " ", str(found))
