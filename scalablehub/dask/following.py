@@ -22,6 +22,9 @@ class KeptCluster:
         most: the most workers that it may have.
         wanted: workers that its scheduler asks for.
         granted: workers that it has been granted.
+        size: name of the size of its workers.
+        image: name of its image.
+        status: dask-gateway's word for its state, such as ``RUNNING``.
         linger_seconds: how long it goes on without its server; None is as the description says.
         alone_seconds: how long its server has been gone; None is not at all, as far as is known.
     """
@@ -34,6 +37,9 @@ class KeptCluster:
     most: int
     wanted: int = 0
     granted: int = 0
+    size: str = ""
+    image: str = ""
+    status: str = "PENDING"
     linger_seconds: int | None = None
     alone_seconds: float | None = None
 

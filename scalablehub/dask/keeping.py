@@ -23,6 +23,7 @@ from traitlets.config import LoggingConfigurable
 from scalablehub.dask.authenticator import ScalableHubAuthenticator
 from scalablehub.dask.following import KeptCluster, is_alone, why_to_end
 from scalablehub.dask.owners import Owner, Owners
+from scalablehub.dask.showing import ClusterPages, Workers, shown_cluster
 from scalablehub.decisions import Amount, Bounds, Decision, Grant, User, Wish, decide, excess, grant
 from scalablehub.description import Description
 from scalablehub.errors import PublicError
@@ -106,6 +107,10 @@ class KeepingClusters(LoggingConfigurable):
         """End workers, whatever their scheduler says."""
         raise NotImplementedError
 
+    async def worker_states(self, cluster: KeptCluster) -> Workers | None:
+        """Return what has become of a cluster's workers; None if that cannot be seen."""
+        raise NotImplementedError
+
     def current_description(self) -> Description:
         """Return the description to decide with.
 
@@ -131,6 +136,7 @@ class KeepingClusters(LoggingConfigurable):
             authenticator.jupyterhub_api_url, authenticator.jupyterhub_api_token, authenticator.ssl_context
         )
         app.middlewares.append(self._tell_grant)
+        ClusterPages(self._listed, self._end_by_hand).add_to(app)
         self._keeping = asyncio.create_task(self._keep_on())
 
     async def end_keeping(self) -> None:
@@ -213,6 +219,23 @@ class KeepingClusters(LoggingConfigurable):
         if owner is None:
             return None
         return decide(self.current_description(), User(name, owner.groups, owner.admin), self.lacks)
+
+    async def _listed(self, owner: str | None) -> list[Mapping[str, Any]]:
+        clusters = await self.kept_clusters(fresh=False)
+        grants = await self._grants(clusters)
+        currency = self.current_description().currency
+        return [
+            shown_cluster(cluster, grants.get(cluster.name), await self.worker_states(cluster), currency)
+            for cluster in sorted(clusters, key=lambda cluster: -cluster.age_seconds)
+            if owner in (None, cluster.owner)
+        ]
+
+    async def _end_by_hand(self, name: str, owner: str | None) -> bool:
+        for cluster in await self.kept_clusters(fresh=True):
+            if cluster.name == name and owner in (None, cluster.owner):
+                await self.end_cluster(cluster, "It was stopped on the hub's page.")
+                return True
+        return False
 
     async def _ends(self, cluster: KeptCluster, owner: Owner | None) -> bool:
         if owner is not None and is_alone(cluster, owner) != (cluster.alone_seconds is not None):

@@ -30,6 +30,7 @@ from scalablehub.dask.keeping import KeepingClusters, refuse
 from scalablehub.dask.options import LINGER, cluster_options
 from scalablehub.dask.owners import ServerImage
 from scalablehub.dask.pods import pod_config
+from scalablehub.dask.showing import Workers
 from scalablehub.dask.source import DescriptionSource
 from scalablehub.decisions import Amount, Decision, Grant, ImageChoice, SizeChoice
 from scalablehub.description import Description
@@ -243,6 +244,19 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
 
     async def running_workers(self, cluster: KeptCluster) -> list[str] | None:
         """Return the names of the cluster's worker pods, the oldest first; None without the right to."""
+        pods = await self._worker_pods(cluster)
+        return None if pods is None else [pod["metadata"]["name"] for pod in pods]
+
+    async def worker_states(self, cluster: KeptCluster) -> Workers | None:
+        """Return what has become of a cluster's worker pods; None without the right to see them."""
+        pods = await self._worker_pods(cluster)
+        if pods is None:
+            return None
+        pending = [pod for pod in pods if pod["status"].get("phase") != "Running"]
+        reasons = (_waiting(pod)[1] or _unschedulable(pod) for pod in pending)
+        return Workers(len(pods) - len(pending), len(pending), next(filter(None, reasons), ""))
+
+    async def _worker_pods(self, cluster: KeptCluster) -> list[dict[str, Any]] | None:
         namespace, name = cluster.name.split(".")
         selector = f"gateway.dask.org/cluster={name},app.kubernetes.io/component=dask-worker"
         try:
@@ -260,9 +274,13 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
             return None
         self._may_list_pods = True
         pods = self.api_client.sanitize_for_serialization(found)["items"]
-        alive = [pod for pod in pods if pod["status"].get("phase") in ("Pending", "Running")]
-        alive.sort(key=lambda pod: pod["metadata"]["creationTimestamp"])
-        return [pod["metadata"]["name"] for pod in alive if "deletionTimestamp" not in pod["metadata"]]
+        alive = [
+            pod
+            for pod in pods
+            if pod["status"].get("phase") in ("Pending", "Running")
+            and "deletionTimestamp" not in pod["metadata"]
+        ]
+        return sorted(alive, key=lambda pod: pod["metadata"]["creationTimestamp"])
 
     async def end_workers(self, cluster: KeptCluster, workers: list[str]) -> None:
         """Delete worker pods; the cluster is stopped where that is not allowed."""
@@ -296,6 +314,9 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
             most=_number(config.get("cluster_max_workers"), 0),
             wanted=state.wanted,
             granted=state.granted,
+            size=str(options.get("worker_size", "")),
+            image=str(options.get("image", "")),
+            status=str((cluster.get("status") or {}).get("phase", "Pending")).upper(),
             linger_seconds=options.get(LINGER),
             alone_seconds=None if since is None else max(time.time() - _number(since, 0), 0),
         )

@@ -20,6 +20,7 @@ from traitlets import Unicode
 from scalablehub.dask.following import KeptCluster
 from scalablehub.dask.keeping import KeepingClusters, refuse
 from scalablehub.dask.options import LINGER
+from scalablehub.dask.showing import Workers
 from scalablehub.decisions import Amount, Grant
 from scalablehub.processes import die_with_parent
 
@@ -122,6 +123,13 @@ class ScalableLocalBackend(KeepingClusters, UnsafeLocalBackend):  # type: ignore
         for worker in ending:
             self.queue.put(worker)
 
+    async def worker_states(self, cluster: KeptCluster) -> Workers | None:
+        """Return what has become of a cluster's workers."""
+        found = self.db.get_cluster(cluster.name)
+        workers = found.active_workers() if found is not None else []
+        running = sum(worker.status == JobStatus.RUNNING for worker in workers)
+        return Workers(running, len(workers) - running)
+
     def _kept(self, cluster: Any) -> KeptCluster:
         size = self.current_description().sizes[cluster.options["worker_size"]]
         alone = self._alone_since.get(cluster.name)
@@ -140,6 +148,9 @@ class ScalableLocalBackend(KeepingClusters, UnsafeLocalBackend):  # type: ignore
             most=cluster.config["cluster_max_workers"],
             wanted=self._wanted.get(cluster.name, cluster.count),
             granted=cluster.count,
+            size=cluster.options["worker_size"],
+            image=cluster.options["image"],
+            status=cluster.model_status.name,
             linger_seconds=cluster.options.get(LINGER),
             alone_seconds=None if alone is None else time.monotonic() - alone,
         )

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import make_mocked_request
+from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 from dask_gateway_server.backends.base import PublicException
 from traitlets.config import LoggingConfigurable
 
 from scalablehub.dask.following import KeptCluster
 from scalablehub.dask.keeping import KeepingClusters
 from scalablehub.dask.owners import Owners
+from scalablehub.dask.showing import ClusterPages, Workers
 from scalablehub.decisions import Amount, Grant
 from scalablehub.description import resolve
 from scalablehub.errors import PublicError
@@ -62,6 +63,7 @@ class Keeping(KeepingClusters, Memory):
         self.running: dict[str, list[str]] = {}
         self.asked_back: list[tuple[str, int]] = []
         self.killed: list[str] = []
+        self.states: dict[str, Workers] = {}
 
     async def kept_clusters(self, *, fresh: bool) -> list[KeptCluster]:
         await asyncio.sleep(0)
@@ -82,6 +84,9 @@ class Keeping(KeepingClusters, Memory):
 
     async def end_workers(self, cluster: KeptCluster, workers: list[str]) -> None:
         self.killed += workers
+
+    async def worker_states(self, cluster: KeptCluster) -> Workers | None:
+        return self.states.get(cluster.name)
 
     async def forward_message_to_scheduler(self, model: Any, msg: Any) -> None:
         self.asked_back.append((model.name, msg["count"]))
@@ -373,3 +378,76 @@ async def test_who_scales_beyond_what_they_may_have_is_told(backend: Keeping) ->
 async def test_who_gets_all_is_told_nothing_more(backend: Keeping) -> None:
     name = await backend.start_cluster(user(), {})
     assert await scaled(backend, name, 5, {"ok": True, "msg": None}) == {"ok": True, "msg": None}
+
+
+# What people see
+
+
+async def shown(backend: Keeping, owner: str | None = "alice") -> list[Any]:
+    return list(await backend._listed(owner))
+
+
+async def test_who_looks_sees_what_their_clusters_want_and_get_and_why(backend: Keeping) -> None:
+    backend.describes(caps={"all": {"workers": 2}})
+    first, second = [await backend.start_cluster(user(), {}) for _ in range(2)]
+    await backend.start_cluster(user("bob"), {})
+    await backend.wants(first, 2)
+    backend.clusters[second] = replace(backend.clusters[second], wanted=3)
+    backend.states[first] = Workers(1, 1, "its image cannot be pulled (quay.io/x)")
+    one, two = await shown(backend)
+    assert (one["wanted"], one["granted"], one["running"], one["pending"]) == (2, 2, 1, 1)
+    assert one["why"] == "its image cannot be pulled (quay.io/x)"
+    assert (two["wanted"], two["granted"], two["running"]) == (3, 0, None)
+    assert two["why"] == "2 workers is the most that you may have at a time; in use already: 2 workers"
+    assert [cluster["owner"] for cluster in await shown(backend, None)] == ["alice", "alice", "bob"]
+
+
+async def test_what_a_cluster_costs_now_is_told_in_the_hubs_currency(backend: Keeping) -> None:
+    name = await backend.start_cluster(user(), {})
+    backend.clusters[name] = replace(
+        backend.clusters[name], worker=Amount(cores=1, price=0.25, workers=1), granted=3, wanted=3
+    )
+    assert (await shown(backend))[0]["price"] == "$0.75"
+
+
+async def test_a_hand_ends_ones_own_cluster_and_an_admins_everybodys(backend: Keeping) -> None:
+    name = await backend.start_cluster(user(), {})
+    assert not await backend._end_by_hand(name, "bob")
+    assert not await backend._end_by_hand("nothing", None)
+    assert backend.ended == {}
+    assert await backend._end_by_hand(name, None)
+    assert backend.ended == {name: "It was stopped on the hub's page."}
+
+
+class Authenticator:
+    def __init__(self, name: str, *, admin: bool) -> None:
+        self.user = SimpleNamespace(name=name, admin=admin)
+
+    async def authenticate(self, _request: web.Request) -> Any:
+        return self.user
+
+
+@pytest.mark.parametrize(
+    ("admin", "query", "owners"),
+    [
+        (False, "", ["alice"]),
+        (False, "?everybody=1", ["alice"]),
+        (True, "", ["alice"]),
+        (True, "?everybody=1", ["alice", "bob"]),
+        (True, "?everybody=true", ["alice"]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::aiohttp.web_exceptions.NotAppKeyWarning")
+async def test_only_an_admin_sees_everybodys(
+    backend: Keeping, admin: bool, query: str, owners: list[str]
+) -> None:
+    for name in ("alice", "bob"):
+        await backend.start_cluster(user(name), {})
+    app = web.Application()
+    app["authenticator"] = Authenticator("alice", admin=admin)
+    ClusterPages(backend._listed, backend._end_by_hand).add_to(app)
+    async with TestClient(TestServer(app)) as client:
+        answer = await (await client.get(f"/api/scalablehub/clusters{query}")).json()
+        assert [cluster["owner"] for cluster in answer["clusters"]] == owners
+        stopped = await client.delete("/api/scalablehub/clusters/bob-1")
+        assert stopped.status == (204 if admin else 404)

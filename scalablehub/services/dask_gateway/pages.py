@@ -9,6 +9,7 @@ import base64
 import contextlib
 import datetime
 import hashlib
+import json
 import logging
 import tempfile
 from collections.abc import Mapping
@@ -141,7 +142,7 @@ def _sentence(status: int) -> str:
 
 
 class MyClusters(Page):
-    """The visitor's own clusters."""
+    """The visitor's own clusters, and for an admin everybody's numbers."""
 
     async def get(self) -> None:
         """Show them."""
@@ -149,14 +150,29 @@ class MyClusters(Page):
         if person is None:
             self.sign_in()
             return
+        await self.show(person.name)
+
+    async def show(self, name: str, told: str = "") -> None:
+        """Show the clusters, and what came of what was asked for."""
         prefix = self.shared.settings.prefix
-        found = await self.shared.gateway.api("GET", "/api/v1/clusters/", self.token)
+        everybody = self.get_query_argument("everybody", "") == "1"
+        stock = await self.shared.gateway.api("GET", "/api/v1/clusters/", self.token) or {}
+        found = await _details(self.shared.gateway, self.token, everybody=everybody)
+        details = {str(cluster.get("name")): cluster for cluster in found.get("clusters", ())}
+        mine = [_row(cluster, prefix, details.pop(name, {})) for name, cluster in stock.items()]
+        others = [_row(cluster, prefix, cluster) for cluster in details.values() if found.get("everybody")]
         self.finish(
             render(
                 "clusters.html",
-                name=person.name,
-                clusters=[_row(cluster, prefix) for cluster in (found or {}).values()],
+                name=name,
+                told=told,
+                clusters=mine,
+                others=others,
+                admin=bool(found.get("admin")),
+                everybody=bool(found.get("everybody")),
+                here=prefix,
                 stop=f"{prefix}stop",
+                scale=f"{prefix}scale",
                 xsrf=Markup(self.xsrf_form_html()),  # noqa: S704 - Tornado's own form field
             )
         )
@@ -170,15 +186,42 @@ class StopCluster(Page):
     """The Stop button's target; Tornado has checked its XSRF field by the time we are called."""
 
     async def post(self) -> None:
-        """Stop one of the visitor's clusters and show what is left."""
+        """Stop one of the visitor's clusters, or as an admin anybody's, and show what is left."""
         name = self.get_body_argument("cluster", "")
         if await self.identify(now=True) is None:
             self.redirect(self.shared.settings.prefix, status=303)
             return
+        if not is_cluster_name(name):
+            raise not_found()
+        gateway = self.shared.gateway
+        if await gateway.owns(self.token, name, now=True):
+            await gateway.api("DELETE", f"/api/v1/clusters/{name}", self.token)
+            self.redirect(self.shared.settings.prefix, status=303)
+            return
+        # Whether they are an admin is the gateway's to say.
+        await gateway.api("DELETE", f"/api/scalablehub/clusters/{name}", self.token)
+        self.redirect(f"{self.shared.settings.prefix}?everybody=1", status=303)
+
+
+class ScaleCluster(MyClusters):
+    """The Scale button's target."""
+
+    async def post(self) -> None:
+        """Ask for another number of workers, and show the clusters with what is said to it."""
+        name, count = self.get_body_argument("cluster", ""), self.get_body_argument("count", "")
+        person = await self.identify(now=True)
+        if person is None:
+            self.redirect(self.shared.settings.prefix, status=303)
+            return
         if not is_cluster_name(name) or not await self.shared.gateway.owns(self.token, name, now=True):
             raise not_found()
-        await self.shared.gateway.api("DELETE", f"/api/v1/clusters/{name}", self.token)
-        self.redirect(self.shared.settings.prefix, status=303)
+        if not (count.isascii() and count.isdecimal() and len(count) <= 6):
+            raise Refusal("bad-count", "Write how many workers there should be, such as 4.", 400)
+        answer = await self.shared.gateway.api(
+            "POST", f"/api/v1/clusters/{name}/scale", self.token, json.dumps({"count": int(count)}).encode()
+        )
+        said = (answer or {}).get("msg") or f"The cluster was asked to have {int(count)} workers."
+        await self.show(person.name, str(said))
 
 
 class SignIn(Page):
@@ -212,7 +255,19 @@ class Callback(Page, HubOAuthCallbackHandler):  # type: ignore[misc]
             await self.identify(now=True)
 
 
-def _row(cluster: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+async def _details(gateway: Gateway, token: str, *, everybody: bool) -> Mapping[str, Any]:
+    """Return what our own backend tells beyond dask-gateway's API; nothing of another one."""
+    path = f"/api/scalablehub/clusters{'?everybody=1' if everybody else ''}"
+    try:
+        found = await gateway.api("GET", path, token)
+    except Refusal as refusal:
+        if refusal.status == 404:
+            return {}
+        raise
+    return found if isinstance(found, Mapping) and isinstance(found.get("clusters"), list) else {}
+
+
+def _row(cluster: Mapping[str, Any], prefix: str, details: Mapping[str, Any]) -> dict[str, Any]:
     started = cluster.get("start_time")
     when = None
     if isinstance(started, (int, float)):
@@ -221,12 +276,32 @@ def _row(cluster: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     name = str(cluster.get("name", ""))
     has_dashboard = bool(cluster.get("dashboard_route")) and is_cluster_name(name)
     return {
+        "owner": str(details.get("owner", "")),
+        "kind": " · ".join(filter(None, (str(details.get("size", "")), str(details.get("image", ""))))),
+        "workers": _workers(details),
+        "why": str(details.get("why") or ""),
+        "price": str(details.get("price") or ""),
+        "alone": bool(details.get("alone")),
+        "wanted": details.get("wanted"),
         "name": name,
         "status": str(cluster.get("status", "")).lower(),
         "started": when.strftime("%d %B, %H:%M UTC") if when else "",
         "started_iso": when.isoformat() if when else "",
         "dashboard": f"{prefix}clusters/{name}/status" if has_dashboard else "",
     }
+
+
+def _workers(details: Mapping[str, Any]) -> str:
+    """Return what a cluster's workers come to, in words; empty where nothing is told of them."""
+    wanted, granted = details.get("wanted"), details.get("granted")
+    if not isinstance(wanted, int) or not isinstance(granted, int):
+        return ""
+    running, pending = details.get("running"), details.get("pending")
+    words = f"{running} of {granted}" if isinstance(running, int) else str(granted)
+    words += f" {'worker' if granted == 1 else 'workers'}"
+    if isinstance(pending, int) and pending:
+        words += f", {pending} on the way"
+    return words + (f"; {wanted} wanted" if wanted != granted else "")
 
 
 class Pages:
@@ -239,6 +314,7 @@ class Pages:
             [
                 (prefix, MyClusters, given),
                 (f"{prefix}stop", StopCluster, given),
+                (f"{prefix}scale", ScaleCluster, given),
                 (f"{prefix}sign-in", SignIn, given),
                 (f"{prefix}oauth_callback", Callback, given),
             ],

@@ -50,6 +50,7 @@ _PAGES = {
     "": READS,
     "sign-in": READS,
     "oauth_callback": frozenset({"GET"}),
+    "scale": frozenset({"POST"}),
     "stop": frozenset({"POST"}),
 }
 _FIXED = {

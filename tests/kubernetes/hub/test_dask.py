@@ -60,6 +60,32 @@ def test_the_dashboard_is_its_owners(
     }
 
 
+ALONE = """
+import json
+from dask_gateway import Gateway
+with Gateway() as gateway:
+    cluster = gateway.new_cluster(shutdown_on_close=False, linger=0)
+    print(json.dumps(cluster.name))
+    cluster.close(shutdown=False)
+"""
+
+
+def test_a_cluster_ends_with_its_server_and_no_other_does(
+    cluster_of_alice: dict[str, Any], alice: Person, hub: ResearchHub
+) -> None:
+    alice.start_server({"size": "small"}, server="second")
+    try:
+        name = str(alice.run_python(ALONE, server="second"))
+    finally:
+        alice.stop_server("second")
+    until(lambda: not _pods_of(hub, name), "the cluster of the stopped server ends", 60)
+    assert len(_pods_of(hub, cluster_of_alice["name"])) == 3
+
+
+def _pods_of(hub: ResearchHub, cluster: str) -> list[Any]:
+    return hub.kubectl.list("pods", DASK, f"gateway.dask.org/cluster={cluster.partition('.')[2]}")
+
+
 def test_who_may_not_have_clusters_is_told_so(bob: Person) -> None:
     said = bob.run_python(
         """
@@ -91,32 +117,6 @@ with Gateway() as gateway:
     alice.run_python(STOP)
     no_pods_left(hub)
     assert "You have 2 of 2 clusters" in said
-
-
-ALONE = """
-import json
-from dask_gateway import Gateway
-with Gateway() as gateway:
-    cluster = gateway.new_cluster(shutdown_on_close=False, linger=0)
-    print(json.dumps(cluster.name))
-    cluster.close(shutdown=False)
-"""
-
-
-def test_a_cluster_ends_with_its_server_and_no_other_does(
-    cluster_of_alice: dict[str, Any], alice: Person, hub: ResearchHub
-) -> None:
-    alice.start_server({"size": "small"}, server="second")
-    try:
-        name = str(alice.run_python(ALONE, server="second"))
-    finally:
-        alice.stop_server("second")
-    until(lambda: not _pods_of(hub, name), "the cluster of the stopped server ends", 60)
-    assert len(_pods_of(hub, cluster_of_alice["name"])) == 3
-
-
-def _pods_of(hub: ResearchHub, cluster: str) -> list[Any]:
-    return hub.kubectl.list("pods", DASK, f"gateway.dask.org/cluster={cluster.partition('.')[2]}")
 
 
 @pytest.mark.parametrize("name", ["jane.doe@ex.org", "søren-ångström", "a" * 63])

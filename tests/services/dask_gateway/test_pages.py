@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import html
+import re
+
 import pytest
+from aiohttp import web
 
 from tests.services.dask_gateway.conftest import PREFIX, Place, bearer
 
@@ -132,3 +136,100 @@ async def test_the_prefix_without_its_slash_leads_home(place: Place) -> None:
 
 async def test_a_token_signs_nobody_in_to_the_pages(place: Place) -> None:
     assert (await visit(place, "", bearer("alice-token")))[0] == 302
+
+
+# What our own backend tells beyond dask-gateway's API
+
+DETAILS = {
+    **{"name": "a1", "owner": "alice", "status": "RUNNING", "size": "large", "image": "geo", "alone": True},
+    **{"wanted": 6, "granted": 4, "running": 2, "pending": 2, "price": "$0.80"},
+    "why": "4 workers is the most that you may have at a time",
+}
+OTHERS = DETAILS | {"name": "b1", "owner": "bob", "why": "<script>canary"}
+
+
+def tell(place: Place, *, admin: bool = False) -> None:
+    """Let the gateway tell what our backend would."""
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        path = request.rel_url.path
+        if path == "/api/scalablehub/clusters":
+            everybody = admin and request.rel_url.query.get("everybody") == "1"
+            clusters = [DETAILS, OTHERS] if everybody else [DETAILS]
+            return web.json_response({"admin": admin, "everybody": everybody, "clusters": clusters})
+        if path.startswith("/api/scalablehub/clusters/"):
+            return web.Response(status=204 if admin else 404)
+        if path.endswith("/scale"):
+            return web.json_response({"ok": False, "msg": "The cluster gets 4 of 9 workers for now."})
+        place.gateway.override = None
+        try:
+            return await place.gateway.answer(request)
+        finally:
+            place.gateway.override = answer
+
+    place.gateway.override = answer
+
+
+async def test_a_cluster_says_what_it_wants_has_and_waits_for(place: Place) -> None:
+    tell(place)
+    _, text = await visit(place, "", place.cookie("alice-token"))
+    for words in (
+        "2 of 4 workers, 2 on the way; 6 wanted",
+        "large · geo",
+        "$0.80/h",
+        "4 workers is the most that you may have at a time",
+        "Its server has stopped; it will end soon.",
+    ):
+        assert words in text
+    assert "Everybody" not in text
+
+
+async def test_an_admin_sees_everybodys_numbers_but_no_dashboard_of_theirs(place: Place) -> None:
+    tell(place, admin=True)
+    _, text = await visit(place, "", place.cookie("alice-token"))
+    assert "Everybody's clusters" in html.unescape(text)
+    assert "b1" not in text
+    _, text = await visit(place, "?everybody=1", place.cookie("alice-token"))
+    assert "of <b>bob</b>" in text
+    assert "/clusters/b1/status" not in text
+    assert "<script" not in text
+
+
+async def submit(place: Place, path: str, **fields: str) -> tuple[int, str]:
+    """Send one of the page's own forms."""
+    async with place.client.get(place.url(""), headers={**place.cookie("alice-token"), **NAVIGATE}) as page:
+        token = re.search(r'name="_xsrf" value="([^"]+)"', await page.text())
+        cookie = page.cookies["_xsrf"].value
+    assert token
+    headers = place.cookie("alice-token")
+    headers["Cookie"] += f"; _xsrf={cookie}"
+    async with place.client.post(
+        place.url(path), data={**fields, "_xsrf": token[1]}, headers=headers, allow_redirects=False
+    ) as answer:
+        return answer.status, await answer.text()
+
+
+async def test_who_scales_is_told_what_came_of_it(place: Place) -> None:
+    tell(place)
+    status, text = await submit(place, "scale", cluster="a1", count="9")
+    assert status == 200
+    assert "The cluster gets 4 of 9 workers for now." in text
+
+
+@pytest.mark.parametrize("count", ["", "-1", "1.5", "many", "9999999", "\u0663"])
+async def test_a_number_that_is_none_is_refused(place: Place, count: str) -> None:
+    tell(place)
+    status, text = await submit(place, "scale", cluster="a1", count=count)
+    assert status == 400
+    assert "Write how many workers there should be" in text
+
+
+@pytest.mark.parametrize(("admin", "status"), [(False, 404), (True, 303)])
+async def test_only_an_admin_stops_what_is_another_persons(place: Place, admin: bool, status: int) -> None:
+    tell(place, admin=admin)
+    assert (await submit(place, "stop", cluster="b1"))[0] == status
+
+
+async def test_nobody_scales_what_is_another_persons(place: Place) -> None:
+    tell(place, admin=True)
+    assert (await submit(place, "scale", cluster="b1", count="9"))[0] == 404
