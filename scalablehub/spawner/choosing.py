@@ -29,7 +29,7 @@ from scalablehub.decisions import (
 from scalablehub.decisions.choosing import KINDS
 from scalablehub.description import OWN_IMAGE
 from scalablehub.errors import PublicError
-from scalablehub.spawner.form import render_form
+from scalablehub.spawner.form import render_form, sentence
 from scalablehub.spawner.ledger import Holder, Ledger
 from scalablehub.spawner.offering import beside, used_up
 from scalablehub.spawner.readiness import Readiness
@@ -158,6 +158,11 @@ class ChoosingSpawner(LoggingConfigurable):
             self.linked = getattr(self.handler, "preselected", None) or here
             self.again, self.refused_why = None, ""
         await super().run_auth_state_hook(auth_state)  # type: ignore[misc]
+
+    @property
+    def starting(self) -> str:
+        """What starts, in one line for the page of a start; empty where nothing was selected."""
+        return sentence(self.selection, self.decision_of_start().currency) if self.selection else ""
 
     async def readiness(self) -> Mapping[str, Readiness]:
         """Return how soon a server of each size could run, by its name; nothing where that is not known."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +16,7 @@ from traitlets import Unicode, default
 from scalablehub.decisions import Selection
 from scalablehub.spawner.cgroups import Cgroups, find_cgroups, group_prefix, join
 from scalablehub.spawner.choosing import ChoosingSpawner
+from scalablehub.spawner.readiness import AT_ONCE, Readiness
 from scalablehub.spawner.rescue import rescuing
 
 START_NOTEBOOK = "start.ipynb"
@@ -54,6 +55,10 @@ class ScalableLocalSpawner(ChoosingSpawner, LocalProcessSpawner):  # type: ignor
     def home(self) -> Path:
         """The user's home folder."""
         return Path(self.homes) / self.asker().slug
+
+    async def readiness(self) -> Mapping[str, Readiness]:
+        """Return that a process of this machine starts at once, whatever its size."""
+        return dict.fromkeys(self.description.sizes, Readiness(AT_ONCE))
 
     async def start(self) -> Any:
         """Start the server that the user's options select.

@@ -73,7 +73,8 @@ def test_the_line_that_sums_up_follows_the_choice(spawn_page: Page) -> None:
     choice(spawn_page, "Size", "Standard ½").check()
     choice(spawn_page, "Interface", "Jupyter Notebook").check()
     assert re.fullmatch(
-        r"1 core, [\d.]+ GB, Jupyter Notebook, The environment of this hub; about \$0\.10/h",
+        r"1 core, [\d.]+ GB, Jupyter Notebook, The environment of this hub; about \$0\.10/h; "
+        r"starts in seconds",
         summary(spawn_page),
     )
 
@@ -107,7 +108,7 @@ def test_a_link_selects_and_starts_nothing(spawn_page: Page, stack: Stack) -> No
 def test_a_link_to_what_one_may_not_have_selects_what_comes_nearest_and_says_so(
     spawn_page: Page, stack: Stack
 ) -> None:
-    spawn_page.goto(f"{stack.url}hub/scalablehub/spawn?opt-size=gpu-1&opt-interface=notebook")
+    spawn_page.goto(f"{stack.url}hub/spawn?opt-size=gpu-1&opt-interface=notebook")
     expect(
         spawn_page.get_by_text(
             "What the link asks for cannot be had: GPU cannot be chosen: Ask the GPU team."
@@ -118,14 +119,14 @@ def test_a_link_to_what_one_may_not_have_selects_what_comes_nearest_and_says_so(
 
 def test_a_link_without_javascript_selects_too(new_page: NewPage, stack: Stack) -> None:
     page = signed_in(new_page(java_script_enabled=False), stack, "alice")
-    page.goto(f"{stack.url}hub/scalablehub/spawn?size=machine-1-2&image=this-environment")
+    page.goto(f"{stack.url}hub/spawn?size=machine-1-2&image=this-environment")
     expect(choice(page, "Size", "Standard ½")).to_be_checked()
     assert summary(page).startswith("1 core, ")
 
 
 def test_a_choice_that_a_link_made_starts(page: Page, stack: Stack) -> None:
     signed_in(page, stack, "bob")
-    page.goto(f"{stack.url}hub/scalablehub/spawn?size=machine-1-2&interface=notebook")
+    page.goto(f"{stack.url}hub/spawn?size=machine-1-2&interface=notebook")
     start(page, "bob")
     model = stack.sign_in("bob").call("GET", "hub/api/users/bob")[1]["servers"][""]
     assert (model["user_options"]["size"], model["user_options"]["interface"]) == ("machine-1-2", "notebook")
