@@ -178,7 +178,7 @@ def buckets_at(endpoint: str) -> Description:
 @pytest.fixture
 async def place(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Place]:
     """A service that a test starts; at its end no secret is in any log, and no task is left."""
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "scalablehub")
     before = asyncio.all_tasks()
     hub = FakeHub()
     hub.add("alice", "team-a")

@@ -37,7 +37,7 @@ CLIENTS = {
         "s3.get_object(Bucket=bucket, Key=key)['Body'].read()",
     ),
     "s3fs": (
-        "import s3fs; fs = s3fs.S3FileSystem(); assert fs.ls(place) == []",
+        "import s3fs; fs = s3fs.S3FileSystem(); fs.pipe(f'{place}/0', b''); assert len(fs.ls(place)) == 1",
         "fs.pipe(f'{bucket}/{key}', value)",
         "fs.cat(f'{bucket}/{key}')",
     ),
@@ -47,7 +47,9 @@ CLIENTS = {
         "bytes(store.get(key).bytes())",
     ),
     "pyarrow": (
-        "from pyarrow.fs import S3FileSystem; fs = S3FileSystem()",
+        # Takes no endpoint from the environment; the keys it does.
+        "from pyarrow.fs import S3FileSystem; "
+        "fs = S3FileSystem(endpoint_override=os.environ['AWS_ENDPOINT_URL'])",
         "stream = fs.open_output_stream(f'{bucket}/{key}'); stream.write(value); stream.close()",
         "fs.open_input_stream(f'{bucket}/{key}').read()",
     ),
@@ -83,13 +85,15 @@ async def test_every_client_works_across_two_ends_of_its_keys(place: Place, gate
 
     looking = asyncio.create_task(look())
     try:
-        said = await asyncio.gather(
-            *(place.run(user, script(client, 15)) for user, client in zip(names, CLIENTS, strict=True))
-        )
+        async with asyncio.TaskGroup() as group:
+            running = [
+                group.create_task(place.run(user, script(client, 15)))
+                for user, client in zip(names, CLIENTS, strict=True)
+            ]
     finally:
         looking.cancel()
-    for client, text in zip(CLIENTS, said, strict=True):
-        assert int(text.rsplit("turns ", 1)[1]) > 5, (client, text)
+    for client, done in zip(CLIENTS, running, strict=True):
+        assert int(done.result().rsplit("turns ", 1)[1]) > 5, client
     for user in names:
         # Keys of 6 s, renewed each 3 s: at least the third of them was in use at the end.
         assert len([one for one in made if user in one]) >= 3, (user, made)
@@ -120,7 +124,7 @@ async def test_zarr_of_both_versions_through_s3fs_and_obstore(store: Place) -> N
 
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_no_client_has_keys_from_anywhere_else(store: Place, client: str) -> None:
-    """The same client with a token that the service refuses fails: what worked above came from the service."""
+    """With a token that the service refuses the same client fails: it had its keys from the service."""
     store.hub.people["alice"]["servers"] = {}
-    with pytest.raises(AssertionError, match="Error|Denied|401|403|refused|credentials"):
+    with pytest.raises(AssertionError, match=r"Error|Denied|401|403|credentials"):
         await store.run("alice", script(client, 1))
