@@ -296,12 +296,14 @@ def _workers(details: Mapping[str, Any]) -> str:
     wanted, granted = details.get("wanted"), details.get("granted")
     if not isinstance(wanted, int) or not isinstance(granted, int):
         return ""
-    running, pending = details.get("running"), details.get("pending")
-    words = f"{running} of {granted}" if isinstance(running, int) else str(granted)
-    words += f" {'worker' if granted == 1 else 'workers'}"
-    if isinstance(pending, int) and pending:
-        words += f", {pending} on the way"
-    return words + (f"; {wanted} wanted" if wanted != granted else "")
+    counts = [
+        (details.get("running"), "running"),
+        (details.get("pending") or None, "on the way"),
+        (granted, "granted"),
+        (wanted, "wanted"),
+    ]
+    words = " · ".join(f"{count} {what}" for count, what in counts if isinstance(count, int))
+    return f"Workers: {words}"
 
 
 class Pages:

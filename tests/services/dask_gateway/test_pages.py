@@ -174,7 +174,7 @@ async def test_a_cluster_says_what_it_wants_has_and_waits_for(place: Place) -> N
     tell(place)
     _, text = await visit(place, "", place.cookie("alice-token"))
     for words in (
-        "2 of 4 workers, 2 on the way; 6 wanted",
+        "Workers: 2 running · 2 on the way · 4 granted · 6 wanted",
         "large · geo",
         "$0.80/h",
         "4 workers is the most that you may have at a time",
