@@ -5,8 +5,24 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from typing import Any
 
+import aiohttp
 from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
 from aiobotocore.session import get_session  # type: ignore[import-untyped]
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
+
+FAILURES = (
+    ClientError,
+    BotoCoreError,
+    # A proxy's page in place of an answer; botocore has it in no family.
+    ResponseParserError,
+    aiohttp.ClientError,
+    TimeoutError,
+    OSError,
+    # An answer without what was asked for.
+    KeyError,
+)
+"""Everything that a call ends with when the other side is away, refuses, or is something else."""
 
 
 class Client:

@@ -11,9 +11,7 @@ from __future__ import annotations
 import logging
 import re
 
-from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
-
-from scalablehub.services.credentials.backends.clients import Client
+from scalablehub.services.credentials.backends.clients import FAILURES, Client
 from scalablehub.services.credentials.backends.interface import Keys, StoreError, Wanted, code_of
 from scalablehub.storage.policy import SESSION_POLICY_CHARACTERS
 
@@ -47,7 +45,14 @@ class Sts:
                 DurationSeconds=max(wanted.lifetime_seconds, LEAST_SECONDS),
                 Tags=[{"Key": "scalablehub-user", "Value": wanted.session}],
             )
-        except (ClientError, BotoCoreError, TimeoutError, OSError) as error:
+            found = answer["Credentials"]
+            return Keys(
+                found["AccessKeyId"],
+                found["SecretAccessKey"],
+                found["SessionToken"],
+                int(found["Expiration"].timestamp()),
+            )
+        except FAILURES as error:
             code = code_of(error)
             log.warning("STS gave no session: %s", code)
             if code == "PackedPolicyTooLarge":
@@ -55,13 +60,6 @@ class Sts:
             if re.match("AccessDenied|Malformed|InvalidIdentity|ValidationError", code):
                 raise StoreError("refuses the hub", 502) from None
             raise StoreError from None
-        found = answer["Credentials"]
-        return Keys(
-            found["AccessKeyId"],
-            found["SecretAccessKey"],
-            found["SessionToken"],
-            int(found["Expiration"].timestamp()),
-        )
 
     async def end(self, keys: Keys) -> bool:
         """Say that it cannot be ended."""

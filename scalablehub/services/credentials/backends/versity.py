@@ -10,16 +10,15 @@ from __future__ import annotations
 import logging
 import secrets
 
-from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
-from scalablehub.services.credentials.backends.clients import Client
+from scalablehub.services.credentials.backends.clients import FAILURES, Client
 from scalablehub.services.credentials.backends.interface import Keys, StoreError, Wanted, code_of
 from scalablehub.storage.policy import SESSION_POLICY_CHARACTERS
 
 log = logging.getLogger(__name__)
 PATH = "/scalablehub/"
 _POLICY = "decided"
-_ERRORS = (ClientError, BotoCoreError, TimeoutError, OSError)
 
 
 class Versity:
@@ -43,7 +42,7 @@ class Versity:
             # Before there is a key: never a moment in which one is without its policy.
             await iam.put_user_policy(UserName=name, PolicyName=_POLICY, PolicyDocument=wanted.policy)
             key = (await iam.create_access_key(UserName=name))["AccessKey"]
-        except _ERRORS as error:
+        except FAILURES as error:
             log.warning("VersityGW made no user: %s", code_of(error))
             # What is left of it has its end in its name; the sweep finds it.
             raise StoreError from None
@@ -53,7 +52,7 @@ class Versity:
         """Delete the keys' user."""
         try:
             await self._delete(keys.handle)
-        except _ERRORS as error:
+        except FAILURES as error:
             log.warning("VersityGW did not delete a user: %s", code_of(error))
             raise StoreError from None
         return True
@@ -69,7 +68,7 @@ class Versity:
                 if expires.isdecimal() and int(expires) <= now:
                     await self._delete(name)
                     ended += 1
-        except _ERRORS as error:
+        except FAILURES as error:
             log.warning("VersityGW could not be swept: %s", code_of(error))
             raise StoreError from None
         return ended
