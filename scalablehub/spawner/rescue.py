@@ -1,4 +1,4 @@
-"""A home that takes no more files does not keep its user out: the command of a server that looks at it first."""
+"""The command of a server that looks at the home first: one that is full does not lock its user out."""
 
 from __future__ import annotations
 
