@@ -8,14 +8,30 @@ from dataclasses import dataclass, replace
 from scalablehub.errors import PublicError, shown
 
 _DOCKER_HUB = "docker.io"
+_DOCKER_HUB_NAMES = frozenset({_DOCKER_HUB, "index.docker.io"})
 _MOST_NAME = 255
-_HOST = re.compile(
-    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*)(?::[0-9]{1,5})?"
-)
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*(?::([0-9]{{1,5}}))?")
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _PATH = re.compile(rf"{_PART}(?:/{_PART})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+
+
+def is_host(text: str) -> bool:
+    """Return whether a text is the name or IPv4 address of a host, with or without a port."""
+    match = _HOST.fullmatch(text)
+    return match is not None and len(text) <= _MOST_NAME and 0 < int(match[1] or 443) < 2**16
+
+
+def is_digest(text: object) -> bool:
+    """Return whether something is a digest of a kind that is held against the content."""
+    return isinstance(text, str) and _DIGEST.fullmatch(text) is not None
+
+
+def is_tag(text: object) -> bool:
+    """Return whether something could be the tag of an image."""
+    return isinstance(text, str) and _TAG.fullmatch(text) is not None
 
 
 @dataclass(frozen=True)
@@ -60,11 +76,11 @@ def parse_reference(text: str) -> ImageReference:
         PublicError: it is not the name of a container image.
     """
     name, at, digest = text.partition("@")
-    if at and not _DIGEST.fullmatch(digest):
+    if at and not is_digest(digest):
         raise _malformed(text)
     head, colon, tag = name.rpartition(":")
     if colon and "/" not in tag:
-        if not _TAG.fullmatch(tag):
+        if not is_tag(tag):
             raise _malformed(text)
         name = head
     else:
@@ -73,9 +89,11 @@ def parse_reference(text: str) -> ImageReference:
     if slash and ("." in first or ":" in first or first == "localhost"):
         registry, repository = first, rest
     else:
-        registry, repository = _DOCKER_HUB, name if slash else f"library/{name}"
+        registry, repository = _DOCKER_HUB, name
+    if registry in _DOCKER_HUB_NAMES:
+        registry, repository = _DOCKER_HUB, repository if "/" in repository else f"library/{repository}"
     if (
-        not _HOST.fullmatch(registry)
+        not is_host(registry)
         or not _PATH.fullmatch(repository)
         or len(registry) + len(repository) + 1 > _MOST_NAME
     ):

@@ -7,7 +7,9 @@ import hashlib
 import json
 import os
 import shutil
+import ssl
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,9 +20,13 @@ from urllib.parse import urljoin
 from urllib.request import Request, urlopen
 
 import bcrypt
+import jwt
 import pytest
 import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509 import load_pem_x509_certificate
 
+from tests.kubernetes.cluster.pki import Authority
 from tests.stack import free_port, until
 
 USER, PASSWORD = "puller", "canary-pass-w0rd"
@@ -34,17 +40,18 @@ class Registry:
 
     port: int
     headers: dict[str, str] = field(default_factory=dict)
+    trust: ssl.SSLContext | None = None
+    """What its certificate is held against; None: it has none, and speaks plain HTTP."""
 
     @property
     def host(self) -> str:
         return f"127.0.0.1:{self.port}"
 
     def call(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, Any]:
-        request = Request(
-            urljoin(f"http://{self.host}/v2/", path), body, headers | self.headers, method=method
-        )
+        base = f"{'https' if self.trust else 'http'}://{self.host}/v2/"
+        request = Request(urljoin(base, path), body, headers | self.headers, method=method)
         try:
-            with urlopen(request, timeout=10) as response:
+            with urlopen(request, timeout=10, context=self.trust) as response:
                 return response.status, response.headers
         except HTTPError as error:
             with error:
@@ -109,9 +116,55 @@ def basic() -> str:
     return f"Basic {base64.b64encode(f'{USER}:{PASSWORD}'.encode()).decode()}"
 
 
+class TokenIssuer:
+    """Signs the tokens that a registry with `auth: token` wants to see."""
+
+    service, name = "registry-of-tests", "issuer-of-tests"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        Authority(folder, "tokens-ca").sign("issuer", self.name)
+
+    def configuration(self, realm: str) -> dict[str, Any]:
+        """Return what the registry has to know."""
+        bundle = str(self.folder / "ca.crt")
+        return {"realm": realm, "service": self.service, "issuer": self.name, "rootcertbundle": bundle}
+
+    def token(self, repository: str = "", *actions: str, seconds: int = 300) -> str:
+        certificate = load_pem_x509_certificate((self.folder / "issuer.crt").read_bytes())
+        chain = base64.b64encode(certificate.public_bytes(serialization.Encoding.DER)).decode()
+        now = int(time.time())
+        access = [{"type": "repository", "name": repository, "actions": list(actions)}] if actions else []
+        claims = {
+            "iss": self.name,
+            "sub": USER,
+            "aud": self.service,
+            "iat": now - 600,
+            "nbf": now - 600,
+            "exp": now + seconds,
+            "jti": str(now),
+            "access": access,
+        }
+        key = (self.folder / "issuer.key").read_bytes()
+        return jwt.encode(claims, key, algorithm="ES256", headers={"x5c": [chain]})
+
+
 @contextmanager
-def running_registry(folder: Path, *, private: bool = False) -> Iterator[Registry]:
-    """Run a registry until the block ends; a private one knows one user."""
+def running_registry(
+    folder: Path,
+    *,
+    private: bool = False,
+    tokens: tuple[TokenIssuer, str] | None = None,
+    authority: Authority | None = None,
+) -> Iterator[Registry]:
+    """Run a registry until the block ends.
+
+    Args:
+        folder: of its files.
+        private: it knows one user, by password.
+        tokens: who signs the tokens that it wants, and the address where they are to be had.
+        authority: signs the certificate that it has; without one it speaks plain HTTP.
+    """
     program = shutil.which("docker-registry")
     if program is None:
         if os.environ.get("CI"):
@@ -129,6 +182,16 @@ def running_registry(folder: Path, *, private: bool = False) -> Iterator[Registr
         (folder / "htpasswd").write_text(f"{USER}:{hashed}\n")
         config["auth"] = {"htpasswd": {"realm": "tests", "path": str(folder / "htpasswd")}}
         registry.headers = {"Authorization": basic()}
+    if tokens is not None:
+        issuer, realm = tokens
+        config["auth"] = {"token": issuer.configuration(realm)}
+        registry.headers = {"Authorization": f"Bearer {issuer.token()}"}
+    if authority is not None:
+        authority.sign("registry", "registry", names=["127.0.0.1"])
+        of_registry = authority.folder / "registry"
+        files = {"certificate": f"{of_registry}.crt", "key": f"{of_registry}.key"}
+        config["http"]["tls"] = files
+        registry.trust = ssl.create_default_context(cafile=str(authority.folder / "ca.crt"))
     (folder / "config.yml").write_text(yaml.safe_dump(config))
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
