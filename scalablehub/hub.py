@@ -227,6 +227,9 @@ def _unfit_for_pods(description: Description) -> Iterator[tuple[str, str]]:
     for name, image in description.images.items():
         if image.image is None:
             yield f"images.{name}.image", "is missing; write the container image with its tag"
+    for name, directory in description.directories.items():
+        if directory.claim is None:
+            yield f"directories.{name}.claim", "is missing; write the persistent volume claim"
     yield from misplaced_overrides(description, KubeSpawner.class_traits(config=True))
 
 

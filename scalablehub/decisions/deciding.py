@@ -150,9 +150,10 @@ class BucketChoice(Choice):
 
 @dataclass(frozen=True)
 class DirectoryChoice(Choice):
-    """A shared folder: a volume claim, the part of it, and where it is on a server."""
+    """A shared folder: a claim or a path of the machine, the part of it, and where it is on a server."""
 
-    claim: str
+    claim: str | None
+    path: str | None
     mount: str
     folder: str | None
     writable: bool
@@ -299,6 +300,7 @@ def decide(
         return DirectoryChoice(
             **_common(name, entry, verdict(f"directories.{name}", entry)),
             claim=entry.claim,
+            path=entry.path,
             mount=entry.mount,
             folder=entry.folder,
             writable=entry.access == "write",

@@ -303,18 +303,28 @@ class DaskCap(GroupCap):
 
 
 class Directory(Entry):
-    """A folder that people share, on servers in Kubernetes: a volume claim that is there already."""
+    """A folder that people share: a volume claim that is there already, or a folder of the machine."""
 
-    claim: Annotated[str, StringConstraints(pattern=_CLAIM)] = Field(
-        description="Name of the persistent volume claim, in the namespace of the servers."
+    claim: Annotated[str, StringConstraints(pattern=_CLAIM)] | None = Field(
+        None, description="Name of the persistent volume claim, in the namespace of the servers."
+    )
+    path: Annotated[str, StringConstraints(pattern=_MOUNT)] | None = Field(
+        None, description="Folder of the machine, for a hub on one machine. Its own rights are what counts."
     )
     mount: Annotated[str, StringConstraints(pattern=_MOUNT)] = Field(
-        description="Where it is on a server, such as '/home/jovyan/shared'."
+        description="Where it is on a server, such as '/home/jovyan/shared'; on one machine its last name in "
+        "the home."
     )
     folder: Annotated[str, StringConstraints(pattern=_FOLDER)] | None = Field(
         None, description="The part of the volume that is shared. Default: all of it."
     )
     access: Literal["read", "write"] = Field("read", description="'write' includes reading.")
+
+    @model_validator(mode="after")
+    def _can_be_found(self) -> Directory:
+        if self.claim is None and self.path is None:
+            raise ValueError("a folder needs 'claim' (a volume claim) or 'path' (a folder of this machine)")
+        return self
 
 
 class Dask(Section):
@@ -385,7 +395,7 @@ class Description(Section):
     )
     buckets: dict[Name, Bucket] = Field(default_factory=dict, description="Shared data by name.")
     directories: dict[Name, Directory] = Field(
-        default_factory=dict, description="Shared folders on servers in Kubernetes by name."
+        default_factory=dict, description="Shared folders on servers by name."
     )
     labels: dict[LabelKey, LabelValue] = Field(
         default_factory=dict,

@@ -59,6 +59,9 @@ def find_lacks(description: Description) -> dict[str, str]:
         )
         if missing:
             lacks[f"interfaces.{name}"] = f"Not on this machine: {missing} is not installed."
+    for name, directory in description.directories.items():
+        if directory.path is None or not (Path(directory.path) / (directory.folder or "")).is_dir():
+            lacks[f"directories.{name}"] = "Not on this machine."
     return lacks
 
 

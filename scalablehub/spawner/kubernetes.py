@@ -402,6 +402,8 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
         }
         mounts = list(self._sorted_dict_values(self.volume_mounts))
         for directory in shared:
+            if directory.claim is None:
+                continue  # refused when the hub starts
             if directory.claim not in names:
                 names[directory.claim] = f"directory-{directory.name}"
                 writable = any(other.writable for other in shared if other.claim == directory.claim)

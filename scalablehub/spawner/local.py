@@ -14,6 +14,7 @@ from jupyterhub.spawner import LocalProcessSpawner
 from traitlets import Unicode, default
 
 from scalablehub.decisions import Selection
+from scalablehub.local.sharing import link_directories
 from scalablehub.spawner.cgroups import Cgroups, find_cgroups, group_prefix, join
 from scalablehub.spawner.choosing import ChoosingSpawner
 from scalablehub.spawner.readiness import AT_ONCE, Readiness
@@ -68,6 +69,7 @@ class ScalableLocalSpawner(ChoosingSpawner, LocalProcessSpawner):  # type: ignor
         """
         selection = self.select()
         self.default_url = self._landing(selection)
+        link_directories(self.home, self.decision_of_start().directories, self.log.warning)
         self.cmd = rescuing([str(Path(selection.image.prefix or "") / "bin" / "jupyterhub-singleuser")])
         self._limits = self._make_limits(selection)
         log = Path(self.logs) / f"{self.slug}.log"
