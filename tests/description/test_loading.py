@@ -266,7 +266,11 @@ def for_pods() -> dict[str, Any]:
         ("directories.shared.folder", "a/", f": 'a/' {NOT_A_FOLDER}"),
         ("directories.shared.access", "rw", ": 'rw' is unknown; write 'read' or 'write'"),
         ("directories.shared.claim_name", "x", ": unknown key; did you mean 'claim'?"),
-        ("directories.shared", {"mount": "/x"}, ": a folder needs 'claim' (a volume claim) or 'path'"),
+        (
+            "directories.shared",
+            {"mount": "/x"},
+            ": a folder needs 'claim' (a volume claim) or 'path' (a folder of this machine)",
+        ),
     ],
     ids=str,
 )
