@@ -31,9 +31,12 @@ from scalablehub.pods import (
 from scalablehub.registry import ImageFinder, Registries, read_docker_config
 from scalablehub.spawner.choosing import ChoosingSpawner, refused
 from scalablehub.spawner.faults import Asked, Fault, api_fault, end_fault, silent_fault, start_fault
+from scalablehub.spawner.nodes import NodeView, look_at_nodes
 from scalablehub.spawner.overriding import added, is_of_things, merged
 from scalablehub.spawner.pinning import image_to_run
 from scalablehub.spawner.progress import in_words
+from scalablehub.spawner.readiness import Readiness
+from scalablehub.spawner.rescue import rescuing_in_pod
 
 _LOOK_SECONDS = 0.1
 _UNSEEN_SECONDS = 3.0
@@ -76,6 +79,9 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
     image_finder: ClassVar[ImageFinder | None] = None
     """What the hub's process asks registries with."""
 
+    nodes: ClassVar[NodeView] = NodeView()
+    """What the hub's process sees of Kubernetes' nodes."""
+
     _ends: ClassVar[dict[tuple[str, str], str]] = {}
     """Why servers ended that nobody stopped, by user and server; lost with the hub's process."""
 
@@ -92,6 +98,7 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
     extra_labels: Any
     volumes: Any
     volume_mounts: Any
+    cmd: Any
     extra_resource_limits: Any
     extra_resource_guarantees: Any
 
@@ -133,6 +140,8 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
             **user_labels(self.user.name, self.name),
         }
         self.automount_service_account_token = False
+        if self.cmd:  # an image's own command cannot be known here: it starts without the look at the home
+            self.cmd = rescuing_in_pod(self.cmd)
         self._share_directories(self.decision_of_start())
 
     async def find_image(self, selection: Selection) -> str:
@@ -142,18 +151,32 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
             tornado.web.HTTPError: the user named an image that is not there, or that this hub cannot run.
         """
         decision, registries = self.decision_of_start(), self.description.registries
+        try:
+            return await image_to_run(
+                selection.image, decision.own_image, registries, self._finder(), self.log.warning
+            )
+        except PublicError as error:
+            raise refused(error) from None
+
+    async def readiness(self) -> Mapping[str, Readiness]:
+        """Return how soon a server of each size could run, as far as the hub may see nodes."""
+        finder = self._finder() if self.description.registries.pin else None
+        tolerated = self._sorted_dict_values(self.tolerations)
+
+        async def look() -> dict[str, Readiness]:
+            return await look_at_nodes(self.api, self.description, finder, tolerated)
+
+        return await type(self).nodes.readiness(look, self.log.info)
+
+    def _finder(self) -> ImageFinder:
         cls = type(self)
         if cls.image_finder is None:
             credentials = (
                 read_docker_config(Path(self.registry_credentials)) if self.registry_credentials else {}
             )
+            registries = self.description.registries
             cls.image_finder = ImageFinder(Registries(credentials, insecure=registries.insecure))
-        try:
-            return await image_to_run(
-                selection.image, decision.own_image, registries, cls.image_finder, self.log.warning
-            )
-        except PublicError as error:
-            raise refused(error) from None
+        return cls.image_finder
 
     async def get_pod_manifest(self) -> Any:
         """Return the pod, without any right that it does not ask for.

@@ -379,22 +379,13 @@ def test_kubernetes_hands_the_script_on_as_it_is() -> None:
     assert as_kubernetes_reads(rescuing_in_pod(["x"])[2], hostile) == SCRIPT
 
 
-class RescuingKubeSpawner(ScalableKubeSpawner):
-    cmd: Any
-
-    async def load_user_options(self) -> None:
-        await super().load_user_options()
-        if self.cmd:
-            self.cmd = rescuing_in_pod(self.cmd)
-
-
 @pytest.mark.parametrize(
     ("cmd", "starts"), [(None, 0), (["jupyterhub-singleuser"], 1), (["start.sh", "x y"], 1)]
 )
 async def test_a_pod_starts_what_its_command_is_known_of(cmd: list[str] | None, starts: int) -> None:
     c = config()
     c.KubeSpawner.cmd = cmd
-    spawner = RescuingKubeSpawner(_mock=True, config=c, **around())
+    spawner = ScalableKubeSpawner(_mock=True, config=c, **around())
     for _ in range(2):
         await spawner.load_user_options()
         pod = spawner.api.api_client.sanitize_for_serialization(await spawner.get_pod_manifest())
