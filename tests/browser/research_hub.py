@@ -62,7 +62,7 @@ def with_many(raw: dict[str, Any]) -> dict[str, Any]:
     hub = raw["ScalableHub"]
     pools = {
         f"pool-{number}": {
-            **{"order": 10 + number, "display_name": f"Pool {number}", "spot": number % 2 == 0},
+            **{"order": 10 + number, "display_name": f"Pool {'ABCDEFGH'[number]}", "spot": number % 2 == 0},
             **{"cores": 4 * 2**number, "memory": f"{16 * 2**number}G", "price": 0.2 * 2**number},
             "description": "For work that needs all of it.",
         }
