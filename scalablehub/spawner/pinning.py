@@ -47,8 +47,10 @@ async def image_to_run(
         warn(f"{name} keeps its tag: {reference.registry} does not answer in time.")
         return name
     except PublicError as error:
-        if is_own and registries.check and error.status == 400:
-            raise Refusal(error.code, error.message) from None
+        # Whoever has a registry could answer the hub oddly and the node properly.
+        unmeasured = error.code == "registry-odd" or (own is not None and own.max_size is not None)
+        if is_own and registries.check and (error.status == 400 or unmeasured):
+            raise Refusal(error.code, error.message, error.status) from None
         warn(f"{name} keeps its tag: {error.message}")
         return name
     if is_own and registries.check:

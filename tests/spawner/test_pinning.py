@@ -73,7 +73,6 @@ async def image_of(spawner: ScalableKubeSpawner) -> str:
         ("geo", AWAY, "quay.io/hub/geo:1"),
         ("geo", ABSENT, "quay.io/hub/geo:1"),
         ("geo", None, "quay.io/hub/geo:1"),
-        ("own:quay.io/pangeo/base:2", AWAY, "quay.io/pangeo/base:2"),
     ],
 )
 async def test_a_server_runs_the_image_by_its_digest_where_that_is_known(
@@ -84,6 +83,26 @@ async def test_a_server_runs_the_image_by_its_digest_where_that_is_known(
     assert spawner.image_of_server == (image, runs)
     assert len(finder.asked) == 1
     assert spawner.get_state()["image_of_server"] == [image, runs]
+
+
+ODD = PublicError("registry-odd", "quay.io has it, but its parts have no sizes.", 503)
+
+
+@pytest.mark.parametrize(
+    ("max_size", "answer", "runs"),
+    [(None, AWAY, True), ("8G", AWAY, False), (None, ODD, False), ("8G", ODD, False)],
+)
+async def test_an_image_of_ones_own_that_nobody_measured_starts_only_where_that_does_not_matter(
+    monkeypatch: pytest.MonkeyPatch, max_size: str | None, answer: PublicError, runs: bool
+) -> None:
+    own = {"patterns": [r"quay\.io/pangeo/.*"]} | ({"max_size": max_size} if max_size else {})
+    spawner, _ = make(monkeypatch, answer, "own:quay.io/pangeo/base:2", own_image=own)
+    if runs:
+        assert await image_of(spawner) == "quay.io/pangeo/base:2"
+        return
+    with pytest.raises(web.HTTPError) as refusal:
+        await spawner.load_user_options()
+    assert refusal.value.status_code == 503
 
 
 async def test_a_digest_that_the_user_named_stays(monkeypatch: pytest.MonkeyPatch) -> None:
