@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scalablehub.local.store import rclone_path
-from tests.kubernetes.cluster import Cluster, write_image
+from tests.kubernetes.cluster import Cluster, Reach, write_image
 from tests.kubernetes.deployment import crds, dask_gateway, object_store, values, zero_to_jupyterhub
 from tests.kubernetes.images import build
 from tests.kubernetes.kubectl import Kubectl
@@ -115,6 +115,8 @@ class ResearchHub:
     proxy_token: str = field(default_factory=lambda: secrets.token_hex(32))
     changes: dict[str, Any] = field(default_factory=dict)
     gateway_changes: dict[str, Any] = field(default_factory=dict)
+    reach: Reach | None = None
+    """What tells where services are reached; without it at their own addresses."""
 
     # -- making it
 
@@ -220,16 +222,21 @@ class ResearchHub:
     @property
     def url(self) -> str:
         """Base URL as the machine that runs the tests reaches it, ending in '/'."""
-        service = self.kubectl.get("service", "proxy-public", HUB)
-        assert service is not None
-        return f"http://{service['spec']['clusterIP']}{self.base_url}"
+        return f"http://{self._address(HUB, 'proxy-public', 80)}{self.base_url}"
 
     @property
     def store_endpoint(self) -> str:
         """The object store as the machine that runs the tests reaches it."""
-        service = self.kubectl.get("service", object_store.NAME, STORE)
+        return f"http://{self._address(STORE, object_store.NAME, object_store.PORT)}"
+
+    def _address(self, namespace: str, name: str, port: int) -> str:
+        """Return where a service is reached; without the port that is HTTP's own, as browsers write it."""
+        if self.reach is not None:
+            return self.reach(namespace, name, port)
+        service = self.kubectl.get("service", name, namespace)
         assert service is not None
-        return f"http://{service['spec']['clusterIP']}:{object_store.PORT}"
+        address: str = service["spec"]["clusterIP"]
+        return address if port == 80 else f"{address}:{port}"
 
     def sign_in(self, name: str) -> Person:
         """Return somebody with a token of theirs, made with their password."""

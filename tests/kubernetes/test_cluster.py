@@ -61,7 +61,7 @@ def server(name: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def kubectl(cluster: Cluster) -> Iterator[Kubectl]:
+def kubectl(cluster: Cluster, small_images: None) -> Iterator[Kubectl]:
     """kubectl, with two namespaces of ours, a server and two clients."""
     kubectl = Kubectl(cluster.kubectl, cluster.kubeconfig)
     enforced = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -121,6 +121,7 @@ def test_pod_finds_a_service_by_its_name(kubectl: Kubectl) -> None:
         assert found == f"{service['spec']['clusterIP']}\n"
 
 
+@pytest.mark.usefixtures("own_cluster")  # others may reach the internet
 def test_names_outside_the_cluster_are_refused_at_once(kubectl: Kubectl) -> None:
     began = time.monotonic()
     command = ("exec", "-n", NAMESPACE, "friend", "--", "probe", "resolve", "example.org")
@@ -156,7 +157,8 @@ def test_volume_is_made_when_it_is_used_and_anybody_may_write(kubectl: Kubectl) 
     )
     bound = kubectl.get("pvc", "home", NAMESPACE)
     assert bound
-    assert (bound["status"]["phase"], bound["spec"]["storageClassName"]) == ("Bound", "local-path")
+    assert bound["status"]["phase"] == "Bound"
+    assert bound["spec"]["storageClassName"], "there is no default StorageClass"
     assert kubectl("logs", "-n", NAMESPACE, "writer") == "kept\n"
 
 
@@ -279,6 +281,7 @@ def test_network_policy(kubectl: Kubectl, name: str) -> None:
         until(lambda: reaches(kubectl, refused), f"the way of {refused}", 10)
 
 
+@pytest.mark.usefixtures("own_cluster")  # Kubernetes lets others filter a moment later
 def test_first_packet_of_a_pod_is_filtered(kubectl: Kubectl) -> None:
     policy = {
         "apiVersion": "networking.k8s.io/v1",

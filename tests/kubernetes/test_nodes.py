@@ -23,7 +23,7 @@ IMAGE = "localhost/busybox:1"
 
 
 @pytest.fixture(scope="module")
-def kubectl(cluster: Cluster) -> Iterator[Kubectl]:
+def kubectl(cluster: Cluster, small_images: None) -> Iterator[Kubectl]:
     """Two accounts: one may list nodes and pods, the other may not."""
     kubectl = Kubectl(cluster.kubectl, cluster.kubeconfig)
     rbac = "rbac.authorization.k8s.io"

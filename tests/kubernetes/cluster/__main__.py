@@ -1,12 +1,13 @@
-"""`python -m tests.kubernetes.cluster up` and `down`: what `make cluster` and `make cluster-down` run."""
+"""`python -m tests.kubernetes.cluster up` and `down`, which `make cluster` and `make cluster-down` run."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from . import OwnCluster, down, up
+from . import OwnCluster, down, up, versions
 from .build import write_pins
+from .cluster import packages_of_machine, section_of_machine, untested_packages
 from .errors import ClusterError
 from .progress import Progress
 
@@ -20,11 +21,18 @@ def main() -> None:
     ending.add_argument("--wipe", action="store_true", help="remove its state too")
     pinning = commands.add_parser("pin", help="write go.mod and go.sum of another version")
     pinning.add_argument("version", help="such as 1.35.4")
+    comparing = commands.add_parser("versions", help="say which Debian packages are not as they were tested")
+    comparing.add_argument("--record", action="store_true", help="put this machine's on record instead")
     arguments = parser.parse_args()
     progress = Progress()
     try:
         if arguments.command == "pin":
             write_pins(arguments.version.removeprefix("v"))
+            return
+        if arguments.command == "versions":
+            if arguments.record:
+                versions.write(section_of_machine(), packages_of_machine())
+            print("\n".join(untested_packages() or ["Debian's packages are those that were tested."]))
             return
         if arguments.command == "down":
             down(wipe=arguments.wipe, progress=progress)

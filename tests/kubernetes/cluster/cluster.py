@@ -8,15 +8,18 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import addons, build, containers, network, packages, parts, pki
-from .errors import ClusterError, Unsupported
+from . import addons, build, containers, network, packages, parts, pki, versions
+from .elsewhere import Forwarding, Loader, loading_command
+from .errors import ClusterError, Elsewhere, Unsupported
 from .progress import Progress
 from .settings import Settings
+
+Reach = Callable[[str, str, int], str]
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Cluster:
     """Of an administrator."""
     kubectl: Path
     """The command, of the cluster's own version."""
+    _loader: Loader = field(default_factory=Loader, init=False, compare=False, repr=False)
 
     @property
     def own(self) -> bool:
@@ -55,7 +59,27 @@ class Cluster:
 
     def load_image(self, tar: Path, name: str) -> bool:
         """Make the image of a tar known under a name; return False if it already is."""
-        raise _elsewhere(f"It has to pull {name} from a registry")
+        return self._loader.load(tar, name)
+
+    def load_small_images(self) -> None:
+        """Load busybox and traefik, which a cluster of ours brings."""
+        loading_command()
+        packages.install({"busybox-static": packages.CLUSTER["busybox-static"]})
+        folder = build.build(Settings.of_environment(), Progress(quiet=True)) / "images"
+        for what in ("busybox", "traefik"):
+            self.load_image(folder / f"{what}.tar", build.images()[what])
+
+    @contextmanager
+    def reaching(self) -> Iterator[Reach | None]:
+        """Give what tells where this machine reaches a service, by namespace, name and port.
+
+        None where services are reached at their own addresses.
+        """
+        forwarding = Forwarding([str(self.kubectl), "--kubeconfig", str(self.kubeconfig)])
+        try:
+            yield forwarding
+        finally:
+            forwarding.close()
 
     def log(self, part: str) -> Path:
         """Return where a part's output is: containerd, etcd, apiserver, kubelet …"""
@@ -82,8 +106,8 @@ class Cluster:
         self.kill("kubelet")
 
 
-def _elsewhere(why: str) -> Unsupported:
-    return Unsupported(f"{why}: the cluster of KUBECONFIG runs elsewhere.")
+def _elsewhere(why: str) -> Elsewhere:
+    return Elsewhere(f"{why}: the cluster of KUBECONFIG runs elsewhere.")
 
 
 @dataclass(frozen=True)
@@ -122,6 +146,14 @@ class OwnCluster(Cluster):
     def load_image(self, tar: Path, name: str) -> bool:
         """Make the image of a tar known under a name; return False if it already is."""
         return containers.load_image(self.settings, tar, name)
+
+    def load_small_images(self) -> None:
+        """Do nothing: they were loaded when it came up."""
+
+    @contextmanager
+    def reaching(self) -> Iterator[Reach | None]:
+        """Give None: services are reached at their own addresses."""
+        yield None
 
     def log(self, part: str) -> Path:
         """Return where a part's output is."""
@@ -205,12 +237,31 @@ def up(progress: Progress | None = None) -> Cluster:
                 progress(f"loaded {', '.join(loaded)}")
             progress(f"the Kubernetes cluster {settings.name} is up already")
             return cluster
+        if differing := untested_packages():
+            progress(f"not the Debian packages that were tested: {'; '.join(differing)}")
         try:
             _bring_up(cluster, progress)
         except BaseException:
             _down(settings)
             raise
     return cluster
+
+
+def section_of_machine() -> str:
+    """Return where this machine's packages are in the record of versions."""
+    return f"{versions.release()} machine"
+
+
+def untested_packages() -> list[str]:
+    """Return a phrase for each of this machine's packages that is not as it was tested."""
+    if not versions.release():
+        return []
+    return versions.differences(section_of_machine(), packages_of_machine())
+
+
+def packages_of_machine() -> dict[str, str]:
+    """Return the versions of the packages here that the Kubernetes cluster and the images are made with."""
+    return versions.installed(packages.CLUSTER | packages.IMAGES)
 
 
 def _binaries(settings: Settings, progress: Progress) -> Path:

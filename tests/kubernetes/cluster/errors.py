@@ -9,3 +9,7 @@ class ClusterError(Exception):
 
 class Unsupported(ClusterError):
     """This machine cannot run the Kubernetes cluster."""
+
+
+class Elsewhere(Unsupported):
+    """The cluster of KUBECONFIG is not ours, and cannot be used like that."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from .errors import Unsupported
 
 # Package -> a file that it brings.
-CLUSTER: Mapping[str, str] = {
+CLUSTER: dict[str, str] = {
     "busybox-static": "/bin/busybox",
     "conntrack": "/usr/sbin/conntrack",
     "containerd": "/usr/bin/containerd",
@@ -23,7 +23,7 @@ CLUSTER: Mapping[str, str] = {
     "runc": "/usr/sbin/runc",
     "util-linux": "/usr/bin/nsenter",
 }
-IMAGES: Mapping[str, str] = {
+IMAGES: dict[str, str] = {
     "buildah": "/usr/bin/buildah",
     "debootstrap": "/usr/sbin/debootstrap",
 }

@@ -16,7 +16,7 @@ from tests.kubernetes.research_hub import Images, Person, ResearchHub, load_imag
 
 
 @pytest.fixture(scope="session")
-def images(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Images:
+def images(cluster: Cluster, small_images: None, tmp_path_factory: pytest.TempPathFactory) -> Images:
     """The images of the hub, of people's servers and of the gateway, in the Kubernetes cluster."""
     return load_images(cluster, tmp_path_factory.mktemp("images"))
 
@@ -27,15 +27,18 @@ def kubectl(cluster: Cluster) -> Kubectl:
 
 
 @pytest.fixture(scope="session")
-def hub(kubectl: Kubectl, images: Images, tmp_path_factory: pytest.TempPathFactory) -> ResearchHub:
+def hub(
+    cluster: Cluster, kubectl: Kubectl, images: Images, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ResearchHub]:
     """The hub as the how-to installs it, with the sample data in its store."""
-    hub = ResearchHub(kubectl, images)
-    hub.install()
-    folder = tmp_path_factory.mktemp("sample-data")
-    prepare_sample_data(folder, lambda _sentence: None)
-    seed(hub.store_endpoint, folder)
-    shutil.rmtree(folder)
-    return hub
+    with cluster.reaching() as reach:
+        hub = ResearchHub(kubectl, images, reach=reach)
+        hub.install()
+        folder = tmp_path_factory.mktemp("sample-data")
+        prepare_sample_data(folder, lambda _sentence: None)
+        seed(hub.store_endpoint, folder)
+        shutil.rmtree(folder)
+        yield hub
 
 
 @pytest.fixture(scope="session")

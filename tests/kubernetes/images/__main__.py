@@ -6,7 +6,8 @@ import argparse
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.kubernetes.images.building import BASE_OF, build
+from tests.kubernetes.cluster import versions
+from tests.kubernetes.images.building import BASE_OF, build, packages_in, section
 from tests.kubernetes.images.debian import PYTHONS
 
 
@@ -18,6 +19,9 @@ def main() -> int:
     )
     parser.add_argument("--jupyterhub", type=int, choices=(5, 6), default=5, help="of the hub (default: 5)")
     parser.add_argument("--no-r", dest="r", action="store_false", help="leave R out of the user image")
+    parser.add_argument(
+        "--record", action="store_true", help="put the versions of their Debian packages on record"
+    )
     options = parser.parse_args()
     if unknown := set(options.names) - set(BASE_OF):
         parser.error(f"no such image: {', '.join(sorted(unknown))}; there are {', '.join(BASE_OF)}")
@@ -29,9 +33,14 @@ def main() -> int:
             pool.submit(build, name, options.base, jupyterhub=options.jupyterhub, r=options.r)
             for name in names
         ]
-        for built in (future.result() for future in builds):
+        for name, built in zip(names, (future.result() for future in builds), strict=True):
             size = built.size_bytes / 2**20
             print(f"{built.name:<45} {size:>6.0f} {built.seconds:>5.0f}  {built.path}", flush=True)
+            place, found = section(name, options.base), packages_in(built)
+            if options.record and found:
+                versions.write(place, found)
+            if differing := versions.differences(place, found):
+                print(f"  not the Debian packages that were tested: {'; '.join(differing)}", flush=True)
     return 0
 
 

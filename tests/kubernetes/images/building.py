@@ -7,6 +7,7 @@ fetched here. What is built is kept by a hash of all that goes into it, so that 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import ssl
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scalablehub.local import proxy
+from tests.kubernetes.cluster import versions
 from tests.kubernetes.images import debian
 from tests.kubernetes.images.buildah import Buildah, alone, ensure_tools
 
@@ -26,6 +28,9 @@ IMAGES = ROOT / "images"
 BASES = Path(__file__).parent / "bases"
 BASE_OF = {"hub": "hub", "user": "notebook", "gateway": "gateway"}
 """Each image, and the folder of `bases/` that stands for its public base."""
+
+DEBIAN_PACKAGES = ("ca-certificates", "nodejs", "python3", "r-base-core", "r-cran-irkernel", "tini")
+"""What the images ask Debian for, each what it needs of it."""
 
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 _KEPT = 4  # of each image, as archives: enough for the variants of one run
@@ -107,6 +112,26 @@ def build(name: str, base: str = "trixie", *, jupyterhub: int = 5, r: bool = Tru
         _export(buildah, image, archive)
         _forget_old(buildah, folder, name)
     return ImageTar(archive, image, archive.stat().st_size, time.monotonic() - started)
+
+
+def section(name: str, base: str) -> str:
+    """Return where the packages of an image are in the record of versions."""
+    return f"{base} {name} image"
+
+
+def packages_in(image: ImageTar) -> dict[str, str]:
+    """Return the versions of the Debian packages in an image; none if only its archive is left."""
+    listed = image.path.with_suffix(".packages")
+    buildah = Buildah(cache_folder())
+    if not listed.exists() and buildah.has(image.name):
+        container = buildah.run("from", "--pull-never", image.name)
+        try:
+            root = Path(buildah.run("mount", container))
+            listed.write_text(json.dumps(versions.installed(DEBIAN_PACKAGES, root)))
+        finally:
+            buildah.run("rm", container)
+    found: dict[str, str] = json.loads(listed.read_text()) if listed.exists() else {}
+    return found
 
 
 def cache_folder() -> Path:
@@ -228,6 +253,7 @@ def _forget_old(buildah: Buildah, folder: Path, name: str) -> None:
     archives = sorted(folder.glob(f"{name}-*.tar"), key=lambda archive: archive.stat().st_mtime)
     for archive in archives[:-_KEPT]:
         archive.unlink()
+        archive.with_suffix(".packages").unlink(missing_ok=True)
         old = archive.stem.replace("-", ":")
         if buildah.has(f"localhost/scalablehub-{old}"):
             buildah.run("rmi", "--force", f"localhost/scalablehub-{old}")
