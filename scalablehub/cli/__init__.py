@@ -10,6 +10,7 @@ from pathlib import Path
 
 from scalablehub._version import __version__
 from scalablehub.cli.check import add_check
+from scalablehub.cli.moving import add_import
 from scalablehub.errors import PublicError, shown
 
 _MISSING = "This needs what is not installed ({}); run: pip install 'scalablehub[local]'"
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     config.set_defaults(run=_config)
 
     add_check(commands)
+    add_import(commands)
     return parser
 
 

@@ -16,6 +16,7 @@ from scalablehub.description import (
     resolve,
 )
 from scalablehub.errors import PublicError, shown
+from scalablehub.moving.values import locate, refuse_endless
 from scalablehub.spawner.overriding import merged
 
 _PLACES = (("ScalableHub",), ("hub", "config", "ScalableHub"))
@@ -37,15 +38,27 @@ def read_description(paths: Sequence[Path]) -> Description:
     Raises:
         PublicError: there is none, or it cannot be used.
     """
-    raw: Any = {}
-    for path in paths:
-        raw = merged(raw, _read(path))
-    for place in _PLACES:
+    raw = read_values(paths)
+    for place in (*_PLACES, *_places_below(raw)):
         if isinstance(found := _at(raw, place), Mapping):
             return load_description(found, ".".join(place))
     names = " and ".join(map(str, paths))
     verb = "has" if len(paths) == 1 else "have"
     raise PublicError("no-description", f"{names} {verb} neither ScalableHub nor hub.config.ScalableHub.")
+
+
+def read_values(paths: Iterable[Path]) -> Any:
+    """Return what YAML files have, a later one over the earlier ones as helm's values are.
+
+    Raises:
+        PublicError: one cannot be read, is not YAML, or is too much.
+    """
+    raw: Any = {}
+    for path in paths:
+        found = _read(path)
+        refuse_endless(found)
+        raw = merged(raw, found)
+    return raw
 
 
 def summary(description: Description) -> str:
@@ -88,9 +101,18 @@ def _read(path: Path) -> Any:
         raise PublicError(
             "unreadable", f"{path}: {error.strerror}; give a readable file with --config."
         ) from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    # PyYAML lets errors of Python's own through, such as of a date that is none.
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise PublicError("not-yaml", f"{path} is not YAML: {shown(str(error), 200)}") from None
     return raw if isinstance(raw, Mapping) else {}
+
+
+def _places_below(raw: Any) -> list[tuple[str, ...]]:
+    """Return where a description may stand if the chart has another name in a chart around it."""
+    try:
+        return [(*locate(raw).alias, *_PLACES[-1])]
+    except PublicError:
+        return []
 
 
 def _at(raw: Any, place: Iterable[str]) -> Any:
