@@ -186,7 +186,8 @@ END
     const config = JSON.parse(document.getElementById('jupyter-config-data')?.textContent || '{}');
     const terminal = make('button', 'Open a terminal');
     terminal.type = 'button';
-    terminal.onclick = () => app.commands.execute('terminal:create-new');
+    // Terminals come with another extension, which may be loaded after this one.
+    terminal.onclick = () => app.restored.then(() => app.commands.execute('terminal:create-new'));
     const home = make('a', 'stop your server and start it again');
     home.href = `${config.hubHost || ''}${config.hubPrefix || '/hub/'}home`;
     home.target = '_blank';
