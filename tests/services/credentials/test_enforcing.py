@@ -15,6 +15,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
+from scalablehub.decisions import User
 from tests.services.credentials.conftest import Place, token_of
 from tests.services.credentials.versitygw import VersityGW, code
 
@@ -213,3 +214,19 @@ async def test_keys_are_one_users_for_all_that_they_run(store: Place, gateway: V
     assert {status for status, _ in answers} == {200}
     assert len({keys["AccessKeyId"] for _, keys in answers}) == 1
     assert len(set(gateway.users()) - before) == 1
+
+
+@pytest.mark.parametrize("name", ["*", "a/b", "${aws:username}", "?lice", "a.b+c@example.org", "é"])
+async def test_whatever_a_name_is_it_opens_its_own_prefix_alone(
+    store: Place, objects: VersityGW, name: str
+) -> None:
+    store.hub.add(name)
+    slug = User(name).slug
+    s3 = await store.boto(objects, name)
+    s3.put_object(Bucket="scratch", Key=f"{slug}/own", Body=b"own")
+    listed = s3.list_objects_v2(Bucket="scratch", Prefix=f"{slug}/")["Contents"]
+    assert [one["Key"] for one in listed] == [f"{slug}/own"]
+    s3.delete_object(Bucket="scratch", Key=f"{slug}/own")
+    for key in ("bob/secret", "alice/own", "alice-2/secret"):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            s3.get_object(Bucket="scratch", Key=key)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
+import urllib.request
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -30,6 +32,10 @@ def moto() -> Iterator[str]:
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
+    # It loads a service when that is first asked for, which takes longer than we wait for Amazon.
+    body = b"Action=GetCallerIdentity&Version=2011-06-15"
+    with urllib.request.urlopen(f"http://{host}:{port}/", body, timeout=60) as answer:
+        answer.read()
     yield f"http://{host}:{port}"
     server.stop()
 
@@ -96,6 +102,19 @@ async def test_the_session_has_the_policy_the_name_and_the_tag(
             "Tags.member.1.Value": "a-b=c14cddc033f6",
         }
     ]
+
+
+async def test_a_server_that_takes_its_time_is_no_answer(amazon: tuple[Amazon, Sts]) -> None:
+    server, sts = amazon
+    never = asyncio.Event()
+
+    async def wait(request: web.BaseRequest) -> web.StreamResponse:
+        await never.wait()
+        return web.Response()
+
+    server.server.handler = wait
+    with pytest.raises(StoreError, match="did not answer"):
+        await sts.issue(wanted())
 
 
 @pytest.mark.parametrize("status", [200, 400, 503])

@@ -57,6 +57,7 @@ class VersityGW:
         self.endpoint = f"http://127.0.0.1:{gateway}"
         self.iam_endpoint = f"http://127.0.0.1:{iam}"
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._clients: dict[str, Any] = {}
         self._run(iam, "iam", "--dir", str(folder / "iam"), "--private-ports", private)
         self._run(
             gateway,
@@ -86,13 +87,19 @@ class VersityGW:
         """Return a boto3 client with the root's keys, or others."""
         import boto3
 
+        # To make one takes longer than a test.
+        if not keys and service in self._clients:
+            return self._clients[service]
         access, secret = self.keys
-        return boto3.client(
+        client = boto3.client(
             service,
             endpoint_url=self.endpoint if service == "s3" else self.iam_endpoint,
             region_name="us-east-1",
             **{"aws_access_key_id": access, "aws_secret_access_key": secret} | keys,
         )
+        if not keys:
+            self._clients[service] = client
+        return client
 
     def users(self) -> list[str]:
         """Return the names of the users that our service made."""

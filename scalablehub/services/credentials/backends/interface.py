@@ -79,5 +79,7 @@ class Backend(Protocol):
 
 def code_of(error: Any) -> str:
     """Return the code in a store's answer, such as ``AccessDenied``: short, and never with a secret in it."""
-    code = str(getattr(error, "response", {}).get("Error", {}).get("Code", type(error).__name__))
+    # botocore's errors of connections have an attribute of that name too: None.
+    response = getattr(error, "response", None) or {}
+    code = str(response.get("Error", {}).get("Code", type(error).__name__))
     return re.sub(r"[^A-Za-z0-9.]", "", code)[:60]
