@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 # What a server's command does instead of serving, by the name of its environment.
-_COMMANDS = {"stalled": "exec sleep 600", "broken": "exit 3"}
+_COMMANDS = {"genomics": "exec sleep 600"}
 
 
 def research_hub(folder: Path) -> dict[str, Any]:
@@ -36,8 +36,8 @@ def research_hub(folder: Path) -> dict[str, Any]:
     environments = {
         "climate": ("Climate", "Xarray, Zarr, Dask and Cartopy, as the climate group uses them.", "☁"),
         "statistics": ("Statistics", "R and its packages.", "∑"),
-        "stalled": ("Slow to start", "Its server never answers.", ""),
-        "broken": ("Broken", "Its server ends at once.", ""),
+        # Its servers never answer.
+        "genomics": ("Genomics", "Pipelines of the genomics group, with their tools.", "⌬"),
     }
     hub["images"] = {
         name: {

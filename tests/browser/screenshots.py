@@ -1,4 +1,4 @@
-"""Take the documentation's pictures: ``python -m tests.browser.screenshots docs/images``.
+"""Take the documentation's pictures: ``python -m tests.browser.screenshots docs/images [spawn]``.
 
 They show the hub as it comes, with its own sample data and the start notebook at work.
 """
@@ -6,16 +6,21 @@ They show the hub as it comes, with its own sample data and the start notebook a
 from __future__ import annotations
 
 import io
+import re
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
+import yaml
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.browser.research_hub import research_hub
 from tests.browser.steps import (
     CLUSTERS,
     PATIENCE_MS,
+    choice,
     find_chromium,
     launch,
     open_dask_panel,
@@ -30,8 +35,8 @@ from tests.stack import Stack, running_stack
 LARGEST_BYTES = 300_000
 
 
-def main(folder: Path) -> None:
-    """Write all pictures to the folder."""
+def main(folder: Path, *, only_spawn_pages: bool = False) -> None:
+    """Write the pictures to the folder, all or those of the spawn page."""
     path = find_chromium()
     if path is None:
         raise SystemExit("The pictures need chromium on PATH.")
@@ -43,7 +48,12 @@ def main(folder: Path) -> None:
     ):
         browser = launch(playwright.chromium, path)
         _spawn_pages(browser, stack, folder)
-        _lab_and_clusters(browser, stack, folder)
+        described = Path(data) / "research-hub.yaml"
+        described.write_text(yaml.safe_dump(research_hub(Path(data))))
+        with running_stack(Path(data) / "research", "--config", str(described), "--no-open") as research:
+            _research_hub(browser, research, folder)
+        if not only_spawn_pages:
+            _lab_and_clusters(browser, stack, folder)
         browser.close()
 
 
@@ -53,16 +63,49 @@ def _spawn_pages(browser: Browser, stack: Stack, folder: Path) -> None:
         ("spawn-page-dark", "dark", 1100),
         ("spawn-page-phone", "light", 390),
     ):
-        page = browser.new_context(
-            color_scheme=scheme,  # type: ignore[arg-type]
-            viewport={"width": width, "height": 700},
-            device_scale_factor=1.5,
-        ).new_page()
-        sign_in(page, stack, "alice")
-        page.get_by_role("button", name="Start", exact=True).wait_for()
-        page.wait_for_load_state("networkidle")
-        _write(page, folder / f"{name}.png", full_page=True)
+        page = _spawn_page(browser, stack, "alice", color_scheme=scheme, width=width)
+        _write_whole(page, folder / f"{name}.png")
         page.context.close()
+
+
+def _research_hub(browser: Browser, stack: Stack, folder: Path) -> None:
+    """What is locked, a choice that is refused, and a start that takes long."""
+    page = _spawn_page(browser, stack, "erin")
+    choice(page, "Size", "GPU ½").check()
+    stack.sign_in("admin").call("DELETE", "hub/api/groups/gpu/users", {"users": ["erin"]})
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.locator(".spawn-error-msg").wait_for()
+    _write_whole(page, folder / "spawn-error.png")
+    page.context.close()
+
+    page = _spawn_page(browser, stack, "alice")
+    _write_whole(page, folder / "spawn-locked.png")
+    choice(page, "Environment", "Genomics").check()
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.get_by_role("heading", name="Your server starts").wait_for()
+    page.locator("#progress-message").filter(has_text=re.compile(r"\w")).wait_for()
+    page.set_viewport_size({"width": 1100, "height": 440})
+    _write(page, folder / "spawn-stalled.png")
+    page.context.close()
+
+
+def _spawn_page(browser: Browser, stack: Stack, name: str, *, width: int = 1100, **options: Any) -> Page:
+    page = browser.new_context(
+        viewport={"width": width, "height": 700}, device_scale_factor=1.5, **options
+    ).new_page()
+    sign_in(page, stack, name)
+    page.get_by_role("button", name="Start", exact=True).wait_for()
+    page.wait_for_load_state("networkidle")
+    return page
+
+
+def _write_whole(page: Page, path: Path) -> None:
+    """Write all of the page: what stays in view stands where it belongs."""
+    size = page.viewport_size
+    assert size is not None
+    height = page.evaluate("document.documentElement.scrollHeight")
+    page.set_viewport_size({"width": size["width"], "height": height})
+    _write(page, path)
 
 
 def _lab_and_clusters(browser: Browser, stack: Stack, folder: Path) -> None:
@@ -103,9 +146,9 @@ def _lab_and_clusters(browser: Browser, stack: Stack, folder: Path) -> None:
     page.context.close()
 
 
-def _write(page: Page, path: Path, *, full_page: bool = False) -> None:
+def _write(page: Page, path: Path) -> None:
     """Write what the page shows with as many colours as fit the documentation's limit."""
-    picture = Image.open(io.BytesIO(page.screenshot(full_page=full_page))).convert("RGB")
+    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     for colors in (256, 128, 64):
         picture.quantize(colors, dither=Image.Dither.NONE).save(path, optimize=True)
         if path.stat().st_size < LARGEST_BYTES:
@@ -116,4 +159,4 @@ def _write(page: Page, path: Path, *, full_page: bool = False) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), only_spawn_pages=sys.argv[2:] == ["spawn"])

@@ -159,10 +159,10 @@ def test_a_right_that_went_while_the_page_was_open_is_refused_in_words(page: Pag
 
 def test_a_start_that_takes_long_says_what_starts_and_what_one_can_do(page: Page, stack: Stack) -> None:
     opened(page, stack, "grace")
-    choice(page, "Environment", "Slow to start").check()
+    choice(page, "Environment", "Genomics").check()
     page.get_by_role("button", name="Start", exact=True).click()
     expect(page.get_by_role("heading", name="Your server starts")).to_be_visible()
-    expect(page.locator(".sh-starting")).to_contain_text("JupyterLab, Slow to start; about $0.21/h")
+    expect(page.locator(".sh-starting")).to_contain_text("JupyterLab, Genomics; about $0.21/h")
     expect(page.get_by_text("to choose something else, stop it first")).to_be_visible()
     expect(page.locator("#progress-message[role=status]")).to_have_count(1)
     page.get_by_role("button", name="Stop Server").click()
