@@ -16,8 +16,10 @@ const provider = new Provider(issuer, {
   ],
   claims: { openid: ["sub"], profile: ["preferred_username", "groups", "email", "email_verified"] },
   cookies: { keys: ["tests"] },
+  // People are described in ID tokens too: some hubs look nowhere else.
+  conformIdTokenClaims: false,
   pkce: { required: () => false },
-  ttl: { AccessToken: 3600, AuthorizationCode: 60, Grant: 3600, IdToken: 60, Interaction: 600, Session: 3600 },
+  ttl: { AccessToken: 3600, AuthorizationCode: 60, Grant: 3600, IdToken: 60, Interaction: 600, RefreshToken: 3600, Session: 3600 },
   async findAccount(_context, id) {
     return {
       accountId: id,

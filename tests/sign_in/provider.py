@@ -12,12 +12,13 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import urlencode, urljoin
-from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
+from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
+from urllib.request import HTTPCookieProcessor, HTTPRedirectHandler, OpenerDirector, build_opener
 
 import psutil
 
@@ -39,7 +40,7 @@ c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{proxy_api}"
 c.JupyterHub.authenticator_class = "generic-oauth"
 c.GenericOAuthenticator.update(dict(
     client_id="hub", client_secret="hubs-secret", oauth_callback_url="{url}hub/oauth_callback",
-    authorize_url="{issuer}/auth", token_url="{issuer}/token", userdata_url="{issuer}/me",
+    authorize_url="{issuer}/auth", token_url="{issuer}/token", {asked}
     username_claim="{username}", scope=["openid", "profile"], allow_all=True, enable_pkce=False,
 ))
 c.JupyterHub.services = [{{"name": "tests", "api_token": "{tests}"}}]
@@ -50,6 +51,11 @@ c.ScalableLocalSpawner.homes = c.ScalableLocalSpawner.logs = str(Path.cwd())
 c.ScalableHub.update(json.loads(Path("description.json").read_text()))
 configure(c)
 """
+
+
+ASKED = 'userdata_url="{issuer}/me",'
+TOLD = 'userdata_from_id_token=True, extra_authorize_params={"prompt": "consent"},'
+"""How the hub learns about its users: it asks, or is told in the ID token."""
 
 
 class Provider:
@@ -95,7 +101,9 @@ class Provider:
 class HubWithProvider:
     """JupyterHub, whose users the provider knows."""
 
-    def __init__(self, folder: Path, *, username: str = "preferred_username", **groups: Any) -> None:
+    def __init__(
+        self, folder: Path, *, username: str = "preferred_username", told: bool = False, **groups: Any
+    ) -> None:
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
@@ -103,6 +111,7 @@ class HubWithProvider:
         self.tests = "the-token-of-the-tests"
         values: dict[str, Any] = {name: free_port() for name in ("hub", "proxy_api")}
         values |= {"port": self.port, "url": self.url, "issuer": self.provider.url, "tests": self.tests}
+        values["asked"] = TOLD if told else ASKED.format(**values)
         values |= {"proxy": proxy_command(folder, print), "username": username}
         (folder / "jupyterhub_config.py").write_text(CONFIG.format(**values))
         image = {"prefix": sys.prefix, "interfaces": ["lab"]}
@@ -156,12 +165,20 @@ class HubWithProvider:
         return False
 
 
+class _Stays(HTTPRedirectHandler):
+    """Gives the redirect itself."""
+
+    def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
+        return fp
+
+
 class Visitor:
     """Somebody with a browser, without one."""
 
     def __init__(self, hub: HubWithProvider) -> None:
         self.hub = hub
-        self.browser: OpenerDirector = build_opener(HTTPCookieProcessor(CookieJar()))
+        self.cookies = CookieJar()
+        self.browser: OpenerDirector = build_opener(HTTPCookieProcessor(self.cookies))
 
     def sign_in(self, name: str) -> tuple[int, str]:
         """Go through the provider's pages; return the status and the page that comes last."""
@@ -176,6 +193,15 @@ class Visitor:
             status, page, url = self.open(urljoin(url, html.unescape(form[1])), fields)
         return status, page
 
+    def come_back_with(self, code: str, meanwhile: Callable[[], None] = lambda: None) -> tuple[int, str]:
+        """Come back from the provider with a code that it did not give."""
+        asked = build_opener(HTTPCookieProcessor(self.cookies), _Stays)
+        with asked.open(f"{self.hub.url}hub/oauth_login", timeout=60) as answer:
+            state = parse_qs(urlsplit(answer.headers["Location"]).query)["state"][0]
+        meanwhile()
+        url = f"{self.hub.url}hub/oauth_callback?{urlencode({'code': code, 'state': state})}"
+        return self.open(url)[:2]
+
     def open(self, url: str, fields: dict[str, str] | None = None) -> tuple[int, str, str]:
         try:
             data = urlencode(fields).encode() if fields is not None else None
@@ -187,10 +213,10 @@ class Visitor:
 
     def start(self) -> tuple[int, str]:
         """Press Start on the spawn page."""
-        _, page, url = self.open(f"{self.hub.url}hub/spawn")
+        status, page, url = self.open(f"{self.hub.url}hub/spawn")
         form = re.search(r'<form[^>]*action="([^"]*_xsrf=[^"]*)"', page)
         if form is None:
-            return 0, page
+            return status, page
         status, page, _ = self.open(urljoin(url, html.unescape(form[1])), {"size": "small"})
         return status, page
 

@@ -99,6 +99,66 @@ def test_a_provider_that_is_away_takes_nothing_for_a_while_and_then_says_so(hub:
         hub.provider.start()
 
 
+def test_pages_and_servers_that_run_stay_within_reach_without_the_provider(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    hub = HubWithProvider(tmp_path_factory.mktemp("hub"), table=TABLE, when_away="refuse")
+    try:
+        hub.provider.start()
+        with (hub.folder / "jupyterhub_config.py").open("a") as config:
+            config.write("c.Authenticator.auth_refresh_age = 1\n")
+        hub.start()
+        hub.provider.has({"dave": person("lab:gpu")})
+        dave = Visitor(hub)
+        dave.sign_in("dave")
+        assert dave.start()[0] == 200
+        until(lambda: hub.call("GET", "users/dave")[1]["servers"][""]["ready"], "the server runs", 60)
+        hub.provider.kill()
+
+        def was_asked() -> bool:
+            status, page, _ = dave.open(f"{hub.url}hub/home")
+            assert (status, "dave" in page) == (200, True)
+            return "does not answer about dave" in hub.log
+
+        until(was_asked, "the hub asks about a visitor", 60)
+        assert dave.open(f"{hub.url}user/dave/lab")[0] == 200  # by way of the hub's own sign-in
+        assert dave.open(f"{hub.url}user/dave/api/status")[0] == 200
+        assert hub.call("DELETE", "users/dave/server")[0] in (202, 204)
+        until(lambda: not hub.call("GET", "users/dave")[1]["servers"], "the server ends", 60)
+        status, page = dave.start()
+        assert (status, "the identity provider does not answer" in page) == (503, True)
+        assert hub.call("POST", "users/dave/server", {})[0] == 503
+    finally:
+        hub.kill()
+        hub.provider.kill()
+
+
+def test_a_code_that_the_provider_did_not_give_signs_nobody_in(hub: HubWithProvider) -> None:
+    status, page = Visitor(hub).come_back_with("nonsense")
+    assert (status, "The identity provider did not accept the sign-in" in page) == (403, True)
+
+
+def test_a_provider_that_goes_away_during_a_sign_in_is_told(hub: HubWithProvider) -> None:
+    try:
+        status, page = Visitor(hub).come_back_with("nonsense", meanwhile=hub.provider.kill)
+        assert (status, "The identity provider does not answer. Try again later." in page) == (503, True)
+    finally:
+        hub.provider.start()
+
+
+def test_who_has_another_name_at_the_provider_does_not_bring_its_groups_to_the_old_one(
+    hub: HubWithProvider,
+) -> None:
+    hub.provider.has({"fay": person("research-ice")})
+    fay = Visitor(hub)
+    fay.sign_in("fay")
+    hub.provider.has({"fay": person("lab:gpu", preferred_username="gus")})
+    assert fay.start()[0] == 403
+    assert hub.groups_of("fay") == ["ice"]
+    assert fay.sign_in("fay")[0] == 200
+    assert hub.groups_of("gus") == ["gpu"]
+
+
 def test_who_was_signed_out_by_the_provider_signs_in_again(hub: HubWithProvider) -> None:
     hub.provider.has({"erin": person("lab:gpu")})
     erin = Visitor(hub)
@@ -175,3 +235,28 @@ def test_an_address_counts_only_if_the_provider_calls_it_verified(
     found, page = Visitor(by_address).sign_in("u")
     assert found == status
     assert ("Your e-mail address is not verified" in page) == (status == 403)
+
+
+def test_groups_of_an_id_token_are_asked_for_anew_with_the_refresh_token(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    hub = HubWithProvider(tmp_path_factory.mktemp("hub"), told=True, table=TABLE)
+    try:
+        hub.provider.start()
+        hub.start()
+        hub.provider.has({"alice": person("lab:gpu")})
+        alice = Visitor(hub)
+        assert alice.sign_in("alice")[0] == 200
+        assert hub.groups_of("alice") == ["gpu"]
+        hub.provider.has({"alice": person("research-ice")})
+        assert alice.start()[0] == 200
+        assert hub.groups_of("alice") == ["ice"]
+        stop(hub, "alice")
+        # Neither is the ID token of the sign-in enough once the provider has forgotten the refresh token.
+        hub.provider.kill()
+        hub.provider.start()
+        status, page = alice.start()
+        assert (status, "Log out and sign in again" in page) == (403, True)
+    finally:
+        hub.kill()
+        hub.provider.kill()
