@@ -60,6 +60,7 @@ def _groups_of(description: Description) -> set[str]:
         *(section.allowed_groups for section in description.images.values()),
         *(section.allowed_groups for section in description.interfaces.values()),
         *(section.allowed_groups for section in description.buckets.values()),
+        *(section.write_groups for section in description.buckets.values()),
         *(section.allowed_groups for section in description.directories.values()),
         *(section.allowed_groups for section in (description.own_image, description.dask) if section),
         *(cap.groups for cap in description.caps.values()),
