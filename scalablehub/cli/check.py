@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scalablehub.cli.against import add_against, check_against
 from scalablehub.cli.descriptions import read_description, summary, view
 from scalablehub.decisions import User
 
@@ -54,6 +55,7 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         default=_installed("dask-gateway-server") or _installed("dask-gateway"),
         help="version of the gateway (default: the one that is installed here, %(default)s)",
     )
+    add_against(check)
     check.set_defaults(run=_check, misused=check.error)
 
 
@@ -62,6 +64,8 @@ def _check(options: argparse.Namespace) -> int:
         return check_image(options)
     if not options.config:
         options.misused("there is nothing to check; give --config FILE or --image NAME")
+    if options.against:
+        return check_against(options)
     description = read_description(options.config)
     if options.as_user is None:
         print(summary(description), flush=True)

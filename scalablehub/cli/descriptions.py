@@ -38,10 +38,19 @@ def read_description(paths: Sequence[Path]) -> Description:
     Raises:
         PublicError: there is none, or it cannot be used.
     """
+    return load_description(*read_raw_description(paths))
+
+
+def read_raw_description(paths: Sequence[Path]) -> tuple[Mapping[str, Any], str]:
+    """Return the description in YAML files as it is written, and how the admin calls it.
+
+    Raises:
+        PublicError: there is none, or a file cannot be read.
+    """
     raw = read_values(paths)
     for place in (*_PLACES, *_places_below(raw)):
         if isinstance(found := _at(raw, place), Mapping):
-            return load_description(found, ".".join(place))
+            return found, ".".join(place)
     names = " and ".join(map(str, paths))
     verb = "has" if len(paths) == 1 else "have"
     raise PublicError("no-description", f"{names} {verb} neither ScalableHub nor hub.config.ScalableHub.")

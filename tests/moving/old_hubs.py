@@ -115,8 +115,17 @@ _words = st.sampled_from(
 _anything = anything | _words
 
 
+def _mostly(value: Any) -> Any:
+    """Draw from a strategy, but one time in ten whatever there is."""
+    return st.integers(0, 9).flatmap(lambda number: _anything if number == 5 else value)
+
+
 def _perhaps(**keys: Any) -> Any:
-    return st.fixed_dictionaries({}, optional={key: value | _anything for key, value in keys.items()})
+    return st.fixed_dictionaries({}, optional={key: _mostly(value) for key, value in keys.items()})
+
+
+def _all_of(**keys: Any) -> Any:
+    return st.fixed_dictionaries({key: _mostly(value) for key, value in keys.items()})
 
 
 _odd_override = _perhaps(
@@ -134,27 +143,34 @@ _odd_override = _perhaps(
     default_url=_words,
     environment=st.dictionaries(st.text(), _anything),
     profile_list=_words,
-) | st.dictionaries(st.text(), _anything)
+    volumes=st.lists(_anything),
+    **{"Not an option": _anything},
+)
 _odd_choice = _perhaps(
-    display_name=_words, description=_words, default=st.booleans(), kubespawner_override=_odd_override,
+    display_name=_words,
+    description=_words,
+    default=st.booleans(),
+    kubespawner_override=_odd_override,
     allowed_groups=st.lists(_words),
-)  # fmt: skip
+)
 _odd_option = _perhaps(
-    choices=st.dictionaries(st.text(max_size=4), _odd_choice, max_size=3),
-    unlisted_choice=_perhaps(
+    choices=st.dictionaries(st.text(max_size=4), _odd_choice, max_size=2),
+    unlisted_choice=_all_of(
         enabled=st.just(True), validation_regex=_words, kubespawner_override=_perhaps(image=_words)
     ),
 )
-_odd_profile = _perhaps(
+_odd_profile = _all_of(
     display_name=_words,
     slug=_words,
     allowed_groups=st.lists(_words),
     kubespawner_override=_odd_override,
     profile_options=st.dictionaries(st.text(max_size=4), _odd_option, max_size=2),
 )
-_odd_profiles = st.lists(_odd_profile, max_size=3) | st.dictionaries(_words, _odd_profile, max_size=3)
-odd_values = _perhaps(
-    singleuser=_perhaps(
+_odd_profiles = st.lists(_odd_profile, min_size=1, max_size=3) | st.dictionaries(
+    _words, _odd_profile, max_size=3
+)
+odd_values = _all_of(
+    singleuser=_all_of(
         image=_perhaps(name=_words, tag=_words),
         memory=_perhaps(limit=_words, guarantee=_words),
         cpu=_perhaps(limit=_words, guarantee=_words),
