@@ -82,6 +82,13 @@ def _groups(hub: OldHub, losses: Losses) -> list[str] | None:
         else []
     )
     reaching = [(where, role) for where, role in named if not _SCOPES.isdisjoint(_texts(role.get("scopes")))]
+    kind = at(hub.gateway, "gateway", "auth", "type")
+    if kind not in (None, "jupyterhub"):
+        losses.add(
+            below(hub.gateway_place, "gateway.auth.type"),
+            "it was not the hub who said who may have clusters; nobody may, until allowed_groups says it",
+        )
+        return []
     if not reaching:
         losses.add(
             below(hub.gateway_place, "gateway.auth"),

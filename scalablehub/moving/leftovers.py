@@ -10,7 +10,8 @@ from scalablehub.moving.values import OldHub, mapping
 from scalablehub.spawner.overriding import DECIDED_WITHIN
 
 _TAKEN_OVER = {
-    "profile_list": "the profiles are not used any more",
+    "profile_list": "the profiles are not used any more; if it keeps some from people, say so with "
+    "allowed_groups",
     "options_form": "the spawn page is the description's now",
     "spawner_class": "the spawner has to be a subclass of scalablehub.spawner.kubernetes.ScalableKubeSpawner",
     "pre_spawn_hook": "it still runs, before what is decided is set",

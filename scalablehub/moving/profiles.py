@@ -18,6 +18,25 @@ MOST_WAYS = 2000
 
 _MOST_PROFILES = 200
 _LONGEST = 300
+_KNOWN = frozenset(
+    {
+        "allowed_groups",
+        "default",
+        "description",
+        "display_name",
+        "display_name_in_choices",
+        "enabled",
+        "kubespawner_override",
+        "profile_options",
+        "slug",
+        "validation_message",
+        "validation_regex",
+    }
+)
+# What other hubs' own Python looks at.
+_GATE = re.compile(
+    r"(allowed|denied|blocked|groups?|users?|access|teams?|roles?|admins?)(_|$)", re.IGNORECASE
+)
 _TAG = re.compile(r"<[^<>]*>")
 
 
@@ -238,9 +257,23 @@ def _layer(
 
 
 def _groups(value: Mapping[str, Any], place: str, losses: Losses) -> frozenset[str] | None:
-    if value.get("allowed_groups") is None:
+    key = "allowed_groups" if "allowed_groups" in value else "allowed_teams"
+    gates = [
+        name for name in value if isinstance(name, str) and name not in _KNOWN | {key} and _GATE.match(name)
+    ]
+    for name in value:
+        if name in gates:
+            losses.add(
+                below(place, name),
+                "looks as if it said who may have this; nobody may, until its allowed_groups says it",
+            )
+        elif name not in _KNOWN and name != key:
+            losses.add(below(place, name), "is not known to KubeSpawner and has no counterpart here")
+    if gates:
+        return frozenset()
+    if value.get(key) is None:
         return None
-    found, where = value["allowed_groups"], below(place, "allowed_groups")
+    found, where = value[key], below(place, key)
     if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
         losses.add(
             where, "is not a list of names of groups; nobody may have it, until it says for whom it is"

@@ -75,3 +75,9 @@ def test_images_and_sizes_of_workers_are_listed() -> None:
     found = dict(moved({"backend": {"image": {"name": "x"}, "worker": {"cores": {"limit": 2}}}}).uncarried)
     assert "the image of the server" in found["dask-gateway.gateway.backend.image"]
     assert "the sizes of servers" in found["dask-gateway.gateway.backend.worker.cores"]
+
+
+def test_clusters_that_another_sign_in_kept_are_for_nobody_until_it_is_said() -> None:
+    found = moved({"auth": {"type": "simple"}})
+    assert found.description["dask"]["allowed_groups"] == []
+    assert "dask-gateway.gateway.auth.type" in dict(found.uncarried)

@@ -14,11 +14,9 @@ def listed(hub: Any = None, **values: Any) -> dict[str, str]:
 
 
 def test_what_stays_in_the_values_is_not_listed() -> None:
-    assert listed(
-        {"allowNamedServers": True, "db": {"type": "postgres"}, "config": {"Authenticator": {"admin_users": ["a"]}}},
-        singleuser={"extraEnv": {"A": "1"}, "storage": {"capacity": "10Gi"}, "nodeSelector": {"a": "b"}},
-        cull={"timeout": 3600},
-    ) == {}  # fmt: skip
+    hub = {"allowNamedServers": True, "db": {"type": "postgres"}, "config": {"Authenticator": {}}}
+    servers = {"extraEnv": {"A": "1"}, "storage": {"capacity": "10Gi"}, "nodeSelector": {"a": "b"}}
+    assert listed(hub, singleuser=servers, cull={"timeout": 3600}) == {}
 
 
 @pytest.mark.parametrize(
