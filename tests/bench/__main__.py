@@ -15,12 +15,13 @@ from scalablehub.local.proxy import proxy_command
 from tests.bench import machine
 from tests.bench.kubernetes import measure_kubernetes
 from tests.bench.measuring import Row, table
+from tests.bench.page import measure_page
 from tests.bench.proxies import Effort, all_ways, measure_requests, measure_streams
 from tests.bench.spawning import measure_spawning
 from tests.bench.whole import measure_whole
 
 RESULTS = Path(__file__).parent / "results"
-PARTS = ("proxy", "stream", "choosing", "stack", "kubernetes")
+PARTS = ("proxy", "stream", "choosing", "page", "stack", "kubernetes")
 # Kubernetes needs root and a while, so it is measured when it is asked for.
 BY_DEFAULT = PARTS[:-1]
 FULL = Effort(rounds=5, seconds=1.5, stream_bytes=1024**3)
@@ -42,6 +43,10 @@ NOTES = {
     "choosing": (
         "In one process, without Kubernetes: from the user's options to the pod that would be sent, with 50 "
         "sizes and 20 images described, or as profiles of KubeSpawner with the same choices."
+    ),
+    "page": (
+        "In one process: the fields of the spawn page with 50 sizes and 20 images, CPU time, against "
+        "KubeSpawner's own form of the same choices, and jupyterhub-fancy-profiles' where it is installed."
     ),
     "stack": (
         "Bare is plain jupyterhub with its dummy authenticator and the same proxy; jupyter lab alone; "
@@ -110,6 +115,8 @@ def _measure(part: str, command: list[str], effort: Effort, *, quick: bool) -> l
             return measure_kubernetes(folder, 1 if quick else effort.rounds)
         if part == "choosing":
             return measure_spawning(effort.rounds)
+        if part == "page":
+            return measure_page(effort.rounds)
         if part == "stack":
             rounds = 1 if quick else effort.rounds
             return measure_whole(command, folder, rounds, STACK_SECONDS, quick=quick)
