@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: up test bench lint browser registry cluster cluster-down clean images help
+.PHONY: up test bench lint browser registry homes cluster cluster-down clean images help
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*##/  make \1  /p' $(MAKEFILE_LIST)
@@ -12,7 +12,7 @@ help:  ## say what there is
 up: $(READY)  ## run the whole hub on this machine; pass options as ARGS="--port 8001"
 	@$(BIN)/scalablehub up $(ARGS)
 
-test: $(READY) browser registry  ## run every test, against each supported JupyterHub and Python that is here
+test: $(READY) browser registry homes  ## run every test, against each supported JupyterHub and Python that is here
 	@$(BIN)/nox
 
 bench: $(READY)  ## measure, print a table, and store it as JSON
@@ -39,6 +39,13 @@ registry:  ## have a container registry for the tests of images
 	    apt-get update -qq && apt-get download -qq docker-registry && \
 	    dpkg --fsys-tarfile docker-registry_*.deb | tar -x -C / ./usr/bin/docker-registry; rm -f docker-registry_*.deb; \
 	  else echo "  It is missing: install the package 'docker-registry'; its tests are skipped without it."; fi; }
+
+homes:  ## have what the tests of full homes need: a shell with its own tools, and small file systems
+	@command -v busybox >/dev/null && command -v mkfs.ext4 >/dev/null || { \
+	  echo "  Installing busybox and e2fsprogs …"; \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends busybox-static e2fsprogs >/dev/null; \
+	  else echo "  They are missing: install 'busybox-static' and 'e2fsprogs'; their tests are skipped without them."; fi; }
 
 cluster: $(READY)  ## bring up the Kubernetes cluster of the tests, as root
 	@$(BIN)/python -m tests.kubernetes.cluster up
