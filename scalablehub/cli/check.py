@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from scalablehub.cli.against import add_against, check_against
 from scalablehub.cli.descriptions import read_description, summary, view
+from scalablehub.cli.measuring import add_measuring, answer, is_asked, prove
 from scalablehub.decisions import User
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--image", metavar="NAME", help="a container image: what servers and clusters would miss"
     )
     about.add_argument("--as-user", metavar="USER", help="what this user may have, and why")
+    add_measuring(check, about)
     check.add_argument(
         "--group",
         action="append",
@@ -67,8 +69,10 @@ def _check(options: argparse.Namespace) -> int:
     if options.against:
         return check_against(options)
     description = read_description(options.config)
+    if is_asked(options):
+        return answer(options, description)
     if options.as_user is None:
-        print(summary(description), flush=True)
+        print("\n".join([summary(description), *prove(description)]), flush=True)
     else:
         print(view(description, User(options.as_user, frozenset(options.group))), flush=True)
     return 0
