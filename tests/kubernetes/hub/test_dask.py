@@ -64,9 +64,7 @@ ALONE = """
 import json
 from dask_gateway import Gateway
 with Gateway() as gateway:
-    cluster = gateway.new_cluster(shutdown_on_close=False, linger=0)
-    print(json.dumps(cluster.name))
-    cluster.close(shutdown=False)
+    print(json.dumps(gateway.submit(linger=0)))
 """
 
 
@@ -75,7 +73,9 @@ def test_a_cluster_ends_with_its_server_and_no_other_does(
 ) -> None:
     alice.start_server({"size": "small"}, server="second")
     try:
+        # Whether there is room for its scheduler beside all others does not matter.
         name = str(alice.run_python(ALONE, server="second"))
+        until(lambda: _pods_of(hub, name), "the cluster has a scheduler's pod", 60)
     finally:
         alice.stop_server("second")
     until(lambda: not _pods_of(hub, name), "the cluster of the stopped server ends", 60)
