@@ -101,10 +101,10 @@ def compare(ways: OldWays, description: Description, user: User) -> View:
         sizes, images, pages = [], [], []
     changes = [
         *_changes("size", [_old_size(found) for _, found in had], sizes),
-        *_changes("image", [_old_image(way, found) for way, found in had], images),
+        *_changes("image", [_old_image(found) for _, found in had], images),
         *_changes("interface", [_old_page(found) for _, found in had], pages),
     ]
-    before = {(_old_size(found).key, _old_image(way, found).key) for way, found in had}
+    before = {(_old_size(found).key, _old_image(found).key) for _, found in had}
     after = len(sizes) * len(images)
     return View(tuple(changes), len(before), after, tuple(_pairs(had, decision)))
 
@@ -164,9 +164,9 @@ def _figures(cores: str, memory: str, gpus: int) -> str:
     return f"{words}, {gpus} GPU{'' if gpus == 1 else 's'}" if gpus else words
 
 
-def _old_image(way: Way, found: Settings) -> _Thing:
+def _old_image(found: Settings) -> _Thing:
     by = found.imaged_by
-    regex = next((layer.regex for layer in way.layers if layer.regex is not None), None)
+    regex = by.regex if by is not None else None
     if regex is not None:
         image = (found.image or "").replace("{value}", f"({regex})")
         plain = regex if found.image == "{value}" else image
@@ -201,7 +201,10 @@ def _pairs(had: Sequence[tuple[Way, Settings]], decision: Decision) -> Iterable[
     seen: set[object] = set()
     pages = [page for page in decision.interfaces if page.is_open]
     for way, found in had:
-        size_key, is_own = _old_size(found).key, any(layer.regex is not None for layer in way.layers)
+        size_key, is_own = (
+            _old_size(found).key,
+            found.imaged_by is not None and found.imaged_by.regex is not None,
+        )
         if size_key in seen or is_own:
             continue
         sizes = [size for size in decision.sizes if size.is_open]

@@ -129,7 +129,7 @@ def describe(hub: OldHub) -> Moved:
         most.setdefault(pool.name, []).append(found)
         size = draft.size(way, found, pool)
         interface = draft.interface(way, found)
-        if _writing(way) is not None:
+        if _writing(found) is not None:
             own.append((way, found, interface.name))
             continue
         image = draft.image(way, found)
@@ -162,8 +162,9 @@ def all_groups(ways: Iterable[Way]) -> tuple[str, ...]:
     return tuple(sorted({group for way in ways for wanted in way.wanted for group in wanted}))
 
 
-def _writing(way: Way) -> Layer | None:
-    return next((layer for layer in way.layers if layer.regex is not None), None)
+def _writing(found: Settings) -> Layer | None:
+    """Return the choice by which the user writes the image, unless another one says it after that."""
+    return found.imaged_by if found.imaged_by is not None and found.imaged_by.regex is not None else None
 
 
 @dataclass
@@ -392,14 +393,14 @@ def _needing_several(ways: Iterable[Way], groups: frozenset[str]) -> list[str]:
 def _own_image(own: Sequence[tuple[Way, Settings, str]], losses: Losses) -> _Part | None:
     """Return the section for images that people name themselves, for the most people that it can be for."""
     patterns: dict[str, list[Way]] = {}
-    places: dict[str, str] = {}
+    layers: dict[str, Layer] = {}
     interfaces: dict[str, dict[str, None]] = {}
     for way, found, interface in own:
-        layer = _writing(way)
+        layer = _writing(found)
         assert layer is not None  # noqa: S101 (that is why it is here)
         if (pattern := _pattern(found.image or "", layer, losses)) is not None:
             patterns.setdefault(pattern, []).append(way)
-            places.setdefault(pattern, layer.place)
+            layers.setdefault(pattern, layer)
             interfaces.setdefault(pattern, {})[interface] = None
     if not patterns:
         return None
@@ -411,14 +412,13 @@ def _own_image(own: Sequence[tuple[Way, Settings, str]], losses: Losses) -> _Par
     for pattern in groups:
         if pattern not in chosen:
             losses.add(
-                places[pattern],
+                layers[pattern].place,
                 f"images of one's own are for {_whom(groups[most])}, as there is one list of patterns; its "
                 "regular expression is for others and is left out",
             )
-    layer = _writing(patterns[most][0])
-    entry = _words(layer) | {"patterns": chosen}
+    entry = _words(layers[most]) | {"patterns": chosen}
     entry["interfaces"] = list(dict.fromkeys(name for pattern in chosen for name in interfaces[pattern]))
-    return _Part(OWN_IMAGE, entry, places[most], patterns[most])
+    return _Part(OWN_IMAGE, entry, layers[most].place, patterns[most])
 
 
 def _pattern(image: str, layer: Layer, losses: Losses) -> str | None:

@@ -120,6 +120,10 @@ def test_nobody_can_start_a_server_with_what_their_groups_did_not_give_them(valu
 
 @slowly
 @given(hubs)
+# What the user writes in the first option counts for nothing: the second says the image after that.
+@example(
+    with_profiles(profile("One", {"a": own("^x/.+$"), "b": {"choices": {"p": choice(image="x/one:1")}}}))
+)
 def test_everybody_in_one_group_or_none_keeps_every_size_and_image(values: Any) -> None:
     hub, new = locate(values), moved(values)
     for groups in (frozenset[str](), *(frozenset({group}) for group in GROUPS)):
