@@ -207,11 +207,20 @@ def _too_large(
     if not missing:
         return None
     resource = next((name for name in ("cpu", "memory") if name in missing), sorted(missing)[0])
-    there = in_words(resource, room.get(resource, Decimal(0)))
+    more, less = asked[resource], room.get(resource, Decimal(0))
+    wanted, there = in_words(resource, more), in_words(resource, less)
+    if wanted == there:  # what people read is rounded
+        wanted, there = (_precisely(resource, amount) for amount in (more, less))
     return (
-        f"can never be scheduled: it asks for {in_words(resource, asked[resource])}, and {where} has {there} "
+        f"can never be scheduled: it asks for {wanted}, and {where} has {there} "
         "for servers; make it smaller, or measure the pool with --measure"
     )
+
+
+def _precisely(resource: str, amount: Decimal) -> str:
+    if resource == "memory":
+        return f"{float(amount) / 2**20:.9g} MB"
+    return f"{amount.normalize():f} {'cores' if resource == 'cpu' else resource}"
 
 
 def _severity(missing: Mapping[str, Decimal], asked: Mapping[str, Decimal]) -> Decimal:

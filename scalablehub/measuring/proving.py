@@ -44,6 +44,8 @@ def in_words(resource: str, amount: Decimal) -> str:
             return format_cores(float(amount))
         case "memory":
             return format_bytes(int(amount))
+        case "pods":
+            return f"{int(amount)} {'pod' if amount == 1 else 'pods'}"
         case _:
             return f"{amount.normalize():f} {resource}"
 
