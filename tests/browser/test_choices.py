@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import NewPage
 from tests.browser.contrast import least_contrast
 from tests.browser.steps import choice, sign_in, start
-from tests.stack import Stack, running_stack
+from tests.stack import Stack, running_stack, until
 
 HUB = Path(__file__).parents[2] / "scalablehub" / "local" / "hub.yaml"
 
@@ -134,6 +134,8 @@ def test_a_choice_that_a_link_made_starts(page: Page, stack: Stack) -> None:
     bob.stop_server()
     bob.start_server({"size": "machine-1-4", "interface": "lab"})
     bob.stop_server()
+    # Its process ends before the hub has noticed.
+    until(lambda: not bob.call("GET", "hub/api/users/bob")[1]["servers"], "the hub has forgotten the server")
 
 
 def test_what_was_chosen_before_is_offered_again(page: Page, stack: Stack) -> None:
