@@ -330,8 +330,10 @@ def _serve_description(c: Config) -> None:
 
 
 def _add_choice_pages(c: Config) -> None:
-    """Let links lead to a choice, and admins see what somebody may choose."""
-    from scalablehub import preselecting, seeing  # noqa: PLC0415 (a hub has JupyterHub loaded)
+    """Let admins see what somebody may choose."""
+    from scalablehub import seeing  # noqa: PLC0415 (a hub has JupyterHub loaded)
+
+    _append(c.JupyterHub, "extra_handlers", [(seeing.PATH, seeing.SeeAsHandler)])
 
     ours = [(route, preselecting.PreselectingHandler) for route in preselecting.ROUTES]
     _append(c.JupyterHub, "extra_handlers", [*ours, (seeing.PATH, seeing.SeeAsHandler)])

@@ -22,7 +22,6 @@ from scalablehub import hub
 from scalablehub.description import DescriptionError
 from scalablehub.errors import PublicError
 from scalablehub.handlers import DescriptionHandler, OwnersHandler
-from scalablehub.preselecting import PreselectingHandler
 from scalablehub.seeing import SeeAsHandler
 from tests.descriptions import written
 
@@ -110,9 +109,6 @@ HANDLERS = [
     ("/api/scalablehub/description", DescriptionHandler),
     ("/api/scalablehub/owners", OwnersHandler),
     ("/scalablehub/see-as", SeeAsHandler),
-    ("/scalablehub/spawn", PreselectingHandler),
-    ("/scalablehub/spawn/([^/]+)", PreselectingHandler),
-    ("/scalablehub/spawn/([^/]+)/([^/]+)", PreselectingHandler),
 ]
 
 

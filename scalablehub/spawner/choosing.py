@@ -155,7 +155,7 @@ class ChoosingSpawner(LoggingConfigurable):
         """
         if self.handler is not None:
             here = take_choice(self.handler.request.query_arguments)
-            self.linked = getattr(self.handler, "preselected", None) or here
+            self.linked = here
             self.again, self.refused_why = None, ""
         await super().run_auth_state_hook(auth_state)  # type: ignore[misc]
 
