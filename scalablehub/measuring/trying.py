@@ -22,11 +22,17 @@ from scalablehub.decisions import User, decide
 from scalablehub.description import Description
 from scalablehub.errors import PublicError, shown
 from scalablehub.measuring.placing import Combination
+from scalablehub.pods import restrict, weaknesses
 from scalablehub.spawner.kubernetes import ScalableKubeSpawner
 from scalablehub.spawner.ledger import Ledger
 
 NAME = "scalablehub-check"
 """Whose pods they would be."""
+_UNFIT = (
+    "it breaks the restricted Pod Security Standard: {}; take that out of the chart's values (for "
+    "block-cloud-metadata: singleuser.cloudMetadata.blockWithIptables: false) or of kubespawner_override"
+)
+_MOST_SAID = 3
 _CANNOT_MATTER = frozenset({"scalablehub/interface"})
 
 
@@ -46,9 +52,18 @@ class Trial:
 
 
 class TriedSpawner(ScalableKubeSpawner):
-    """The hub's spawner, with a ledger of its own."""
+    """The hub's spawner, with a ledger of its own, and with an admin's words where the hub has a user's."""
 
     ledger: ClassVar[Ledger] = Ledger()
+
+    def _restrict(self, pod: Any) -> None:
+        try:
+            super()._restrict(pod)
+        except web.HTTPError:
+            manifest = restrict(self.api.api_client.sanitize_for_serialization(pod))
+            raise web.HTTPError(
+                500, _UNFIT.format("; ".join(list(weaknesses(manifest))[:_MOST_SAID]))
+            ) from None
 
 
 def combinations(description: Description) -> list[Combination]:
@@ -140,7 +155,7 @@ def chart_settings(values: Mapping[str, Any]) -> Config:
     """
     found = Config()
     singleuser = _section(values, "singleuser")
-    if singleuser or "hub" in values:
+    if any(isinstance(values.get(section), Mapping) for section in ("singleuser", "hub")):
         found.KubeSpawner.update(_of_chart(values, singleuser))
     for section, settings in _section(values, "hub", "config").items():
         if section in {"Spawner", "KubeSpawner", "ScalableKubeSpawner"} and isinstance(settings, Mapping):
