@@ -335,9 +335,6 @@ def _add_choice_pages(c: Config) -> None:
 
     _append(c.JupyterHub, "extra_handlers", [(seeing.PATH, seeing.SeeAsHandler)])
 
-    ours = [(route, preselecting.PreselectingHandler) for route in preselecting.ROUTES]
-    _append(c.JupyterHub, "extra_handlers", [*ours, (seeing.PATH, seeing.SeeAsHandler)])
-
 
 def _add_pages(c: Config) -> None:
     """Put our pages before JupyterHub's own, and behind those of the admin."""

@@ -76,7 +76,7 @@ def test_config_command_prints_the_shipped_description() -> None:
     assert printed == DEFAULT_FILE.read_text()
 
 
-@pytest.mark.parametrize("name", ["up", "check"])
+@pytest.mark.parametrize("name", ["up", "check", "import"])
 def test_command_reference_lists_every_option(name: str) -> None:
     command = [sys.executable, "-m", "scalablehub", name, "--help"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
