@@ -136,7 +136,9 @@ class HubWithProvider:
     def kill(self) -> None:
         if self._process is None:
             return
-        started = psutil.Process(self._process.pid).children(recursive=True)
+        started = []
+        with contextlib.suppress(psutil.NoSuchProcess):  # it may have ended by itself
+            started = psutil.Process(self._process.pid).children(recursive=True)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         for process in started:
