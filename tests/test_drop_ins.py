@@ -778,3 +778,12 @@ def test_groups_need_a_key_for_what_the_provider_says(load: Load, monkeypatch: p
     with refused(PublicError, match="set the environment variable JUPYTERHUB_CRYPT_KEY"):
         load(GITHUB, **GROUPS)
     assert load(f"{GITHUB}\nc.CryptKeeper.keys = [b'0' * 32]", **GROUPS).GroupsFromProvider.grouping
+
+
+def test_a_hub_on_one_machine_needs_nothing_of_kubernetes() -> None:
+    code = (
+        "import sys; sys.modules['kubespawner'] = sys.modules['kubernetes_asyncio'] = None\n"
+        "import scalablehub.spawner.local, scalablehub.local.configuring, scalablehub.local.up\n"
+        "import scalablehub.cli, scalablehub.hub, scalablehub.dask.local, scalablehub.seeing"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -32,7 +32,7 @@ from scalablehub.errors import PublicError
 from scalablehub.spawner.form import render_form, sentence
 from scalablehub.spawner.ledger import Holder, Ledger
 from scalablehub.spawner.offering import beside, used_up
-from scalablehub.spawner.readiness import Readiness
+from scalablehub.spawner.ready import Readiness
 from scalablehub.storage.access import bucket_access
 from scalablehub.storage.environment import bucket_environment
 

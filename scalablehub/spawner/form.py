@@ -20,7 +20,7 @@ from scalablehub.decisions import (
 )
 from scalablehub.description import OWN_IMAGE
 from scalablehub.description.units import format_bytes, format_cores
-from scalablehub.spawner.readiness import Readiness
+from scalablehub.spawner.ready import Readiness
 
 _SomeChoice = TypeVar("_SomeChoice", bound=Choice)
 

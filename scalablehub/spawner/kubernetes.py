@@ -35,7 +35,7 @@ from scalablehub.spawner.nodes import NodeView, look_at_nodes
 from scalablehub.spawner.overriding import added, is_of_things, merged
 from scalablehub.spawner.pinning import image_to_run
 from scalablehub.spawner.progress import in_words
-from scalablehub.spawner.readiness import Readiness
+from scalablehub.spawner.ready import Readiness
 from scalablehub.spawner.rescue import rescuing_in_pod
 
 _LOOK_SECONDS = 0.1

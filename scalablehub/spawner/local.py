@@ -17,7 +17,7 @@ from scalablehub.decisions import Selection
 from scalablehub.local.sharing import link_directories
 from scalablehub.spawner.cgroups import Cgroups, find_cgroups, group_prefix, join
 from scalablehub.spawner.choosing import ChoosingSpawner
-from scalablehub.spawner.readiness import AT_ONCE, Readiness
+from scalablehub.spawner.ready import AT_ONCE, Readiness
 from scalablehub.spawner.rescue import rescuing
 
 START_NOTEBOOK = "start.ipynb"

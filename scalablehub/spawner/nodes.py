@@ -12,7 +12,8 @@ from typing import Any
 from scalablehub.description import Description
 from scalablehub.errors import PublicError
 from scalablehub.registry import ImageFinder, parse_reference
-from scalablehub.spawner.readiness import Readiness, readiness
+from scalablehub.spawner.readiness import readiness
+from scalablehub.spawner.ready import Readiness
 
 FRESH_SECONDS = 10.0
 """A look is not repeated before."""

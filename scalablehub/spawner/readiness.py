@@ -6,44 +6,21 @@ Silent beats wrong: what cannot be known is not said, and what is said is about 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from scalablehub.description import Description, NodePool, Size
 from scalablehub.description.units import format_seconds
 from scalablehub.pods import node_selector, quantity, tolerations
+from scalablehub.spawner.ready import AT_ONCE, Readiness
 
 Node = Mapping[str, Any]
 """A node as the API server sends it."""
 Pod = Mapping[str, Any]
 """A pod as the API server sends it."""
 
-AT_ONCE = "starts in seconds"
 _HUB = "docker.io/"
 _LIBRARY = "library/"
-
-
-@dataclass(frozen=True)
-class Readiness:
-    """What the page says of a size.
-
-    Attributes:
-        sentence: such as "needs a new node, about 5 minutes".
-        images: names of the environments that are on a node with room already; None where it does not matter.
-    """
-
-    sentence: str
-    images: frozenset[str] | None = None
-
-    def sentence_for(self, image: str) -> str:
-        """Return what is said of a server of this size with an environment, by the environment's name."""
-        return self.sentence if self.images is None or image in self.images else self.unless_there
-
-    @property
-    def unless_there(self) -> str:
-        """What is said of an environment that is on none of the nodes with room."""
-        return "a node has room; the environment is fetched first" if self.images is not None else ""
 
 
 def readiness(
