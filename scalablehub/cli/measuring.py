@@ -235,9 +235,7 @@ async def _verdicts(
         if sentence := places.refuses(said.pod or trial.manifest, pool) or "":
             never.append((trial, sentence))
 
-    async with asyncio.TaskGroup() as group:
-        for trial in pods:
-            group.create_task(find_out(trial))
+    await asyncio.gather(*map(find_out, pods))
     return never, notes
 
 

@@ -21,6 +21,8 @@ from scalablehub.measuring.scheduling import (
 )
 from scalablehub.pods import node_selector, quantity
 
+_MOST_SAID = 420
+
 
 @dataclass(frozen=True, order=True)
 class Combination:
@@ -126,10 +128,9 @@ def blame(
         take(place, [one for one in tried if one.size == size])
     for section in ("image", "interface"):
         for name in sorted({getattr(one, section) for one in tried}):
+            members = [one for one in tried if getattr(one, section) == name]
             # Sizes that can run with nothing say nothing about an image.
-            members = [
-                one for one in tried if getattr(one, section) == name and _is_open(one, tried, verdicts)
-            ]
+            take(f"{section}s.{name}", [one for one in members if _is_open(one, tried, verdicts)])
             take(f"{section}s.{name}", members)
     for one, sentence in sorted(left.items()):
         place = place_of_size[one.size]
@@ -229,4 +230,5 @@ def _severity(missing: Mapping[str, Decimal], asked: Mapping[str, Decimal]) -> D
 
 def _short(text: str) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= 300 else f"{line[:299]}…"
+    # Kubernetes often says what is wrong at the end of what it quotes.
+    return line if len(line) <= _MOST_SAID else f"{line[:180]} … {line[180 - _MOST_SAID :]}"

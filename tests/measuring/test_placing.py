@@ -184,11 +184,25 @@ LINES = {"small": "sizes.small", "large": "nodes.a.ladder (large)"}
             [("sizes.small", "with image 'geo' and interface 'lab': x")],
         ),
         (
+            {one: one.image for one in TRIED},
+            [("images.base", "base"), ("images.geo", "geo")],
+        ),
+        (
             {one: one.size for one in TRIED},
             [("sizes.small", "small"), ("nodes.a.ladder (large)", "large")],
         ),
     ],
-    ids=["nothing", "all", "size", "image", "interface", "size and image", "one", "each its own"],
+    ids=[
+        "nothing",
+        "all",
+        "size",
+        "image",
+        "interface",
+        "size and image",
+        "one",
+        "each image its own",
+        "each size its own",
+    ],
 )
 def test_what_is_at_fault_is_named_once(refused: dict[Combination, str], found: list[Any]) -> None:
     assert blame(refused, TRIED, LINES) == found
