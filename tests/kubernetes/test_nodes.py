@@ -11,7 +11,7 @@ from kubernetes_asyncio.client import ApiClient, Configuration, CoreV1Api
 
 from scalablehub.description import Description, resolve
 from scalablehub.spawner.nodes import NodesRefused, look_at_nodes
-from scalablehub.spawner.readiness import AT_ONCE
+from scalablehub.spawner.ready import AT_ONCE
 from tests.descriptions import described
 from tests.kubernetes.cluster import Cluster
 from tests.kubernetes.kubectl import Kubectl

@@ -16,7 +16,7 @@ from scalablehub.spawner.choosing import ChoosingSpawner, take_choice
 from scalablehub.spawner.kubernetes import ScalableKubeSpawner
 from scalablehub.spawner.ledger import Holder, Ledger
 from scalablehub.spawner.offering import beside, used_up
-from scalablehub.spawner.readiness import AT_ONCE, Readiness
+from scalablehub.spawner.ready import AT_ONCE, Readiness
 from tests.descriptions import described
 from tests.spawner.stubs import around, config
 

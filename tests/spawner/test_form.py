@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scalablehub.decisions import Decision, User, choose, decide, remembered
 from scalablehub.description import resolve
 from scalablehub.spawner.form import price, render_form
-from scalablehub.spawner.readiness import AT_ONCE, Readiness
+from scalablehub.spawner.ready import AT_ONCE, Readiness
 from tests.descriptions import described
 
 ATTACK = '<script>alert("x")</script>'

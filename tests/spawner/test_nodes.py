@@ -9,7 +9,7 @@ import pytest
 
 from scalablehub.spawner import nodes
 from scalablehub.spawner.nodes import FRESH_SECONDS, STALE_SECONDS, NodesRefused, NodeView
-from scalablehub.spawner.readiness import Readiness
+from scalablehub.spawner.ready import Readiness
 
 FOUND = {"small": Readiness("starts in seconds", frozenset({"base"}))}
 

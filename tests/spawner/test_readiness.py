@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from scalablehub.description import resolve
-from scalablehub.spawner.readiness import AT_ONCE, Readiness, readiness
+from scalablehub.spawner.readiness import readiness
+from scalablehub.spawner.ready import AT_ONCE, Readiness
 from tests.descriptions import described
 
 POOLS = {
