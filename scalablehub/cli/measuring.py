@@ -170,7 +170,8 @@ async def _measured(options: argparse.Namespace, description: Description) -> st
     words = measures_in_words(measures, description)
     yaml = measures_as_yaml(measures.values())
     if not yaml:
-        raise PublicError("nothing-measured", f"{words}\n\nNothing could be measured.", 404)
+        none = "The description has no node pool of Kubernetes; write one in `nodes`, with its selector."
+        raise PublicError("nothing-measured", f"Nothing could be measured.\n{words or none}", 404)
     return f"{words}\n\nPaste this over the description; what it does not name stays:\n\n{yaml}"
 
 
@@ -305,11 +306,13 @@ def _node_rows(cores: NodeMeasure, memory: NodeMeasure, measure: PoolMeasure) ->
 
     zero = Decimal(0)
     differ = "" if cores is memory else f"cores of {cores.name}, memory of {memory.name}"
-    yield row("a node has", cores.has["cpu"], memory.has["memory"], [differ or cores.name])
+    yield row(
+        "a node has", cores.has.get("cpu", zero), memory.has.get("memory", zero), [differ or cores.name]
+    )
     yield row(
         "kept by the machine",
-        cores.has["cpu"] - cores.gives["cpu"],
-        memory.has["memory"] - memory.gives["memory"],
+        cores.has.get("cpu", zero) - cores.gives.get("cpu", zero),
+        memory.has.get("memory", zero) - memory.gives.get("memory", zero),
     )
     for what, part in (("DaemonSets take", "daemons"), ("other pods take", "others")):
         of_cores, of_memory = getattr(cores, part), getattr(memory, part)

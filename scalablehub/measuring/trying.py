@@ -93,9 +93,15 @@ async def trials(description: Description, settings: Config, namespace: str) -> 
     config.ChoosingSpawner.description = _for_everybody(description)
     config.TriedSpawner.namespace = namespace
     found: dict[str, Trial] = {}
+    made: dict[tuple[str, str, str], tuple[dict[str, Any] | None, str]] = {}
     with _no_way_to_kubernetes():
         for combination in combinations(description):
-            manifest, refusal = await _made(description, config, combination)
+            # An interface without options of its own changes the pod's labels and environment alone.
+            override = description.interfaces[combination.interface].kubespawner_override
+            like = (combination.size, combination.image, json.dumps(override, sort_keys=True))
+            if like not in made:
+                made[like] = await _made(description, config, combination)
+            manifest, refusal = made[like]
             key = _key(manifest) if manifest is not None else refusal
             same = found[key].combinations if key in found else ()
             found[key] = Trial((*same, combination), manifest, refusal)
