@@ -159,7 +159,7 @@ async def connect(
     except config.ConfigException as error:
         raise PublicError("kubeconfig-unusable", f"{file} cannot be used: {shown(str(error), 200)}") from None
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
-        raise PublicError("kubeconfig-unusable", f"{file} cannot be read: {shown(str(error), 200)}") from None
+        raise PublicError("kubeconfig-unusable", f"{file} cannot be used: {shown(str(error), 200)}") from None
     async with client.ApiClient(configuration) as api:
         yield Cluster(client.CoreV1Api(api), namespace or own)
 

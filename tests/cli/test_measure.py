@@ -247,9 +247,9 @@ def test_an_api_server_that_is_away_is_a_sentence(
     ("content", "words"),
     [
         (None, " is not there; give a kubeconfig with --kubeconfig."),
-        ("{", " cannot be read: "),
+        ("{", " cannot be used: "),
         ("{}", " cannot be used: "),
-        ("[]", " cannot be"),
+        ("[]", " cannot be used: "),
     ],
     ids=["absent", "no YAML", "empty", "list"],
 )
