@@ -15,6 +15,11 @@ from tests.kubernetes.kubectl import Kubectl
 from tests.kubernetes.research_hub import Images, Person, ResearchHub, load_images, seed
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Take the API server away last: dask-gateway's own view of clusters is slow to come back."""
+    items.sort(key=lambda item: item.name == "test_servers_outlive_an_api_server_that_is_away")
+
+
 @pytest.fixture(scope="session")
 def images(cluster: Cluster, small_images: None, tmp_path_factory: pytest.TempPathFactory) -> Images:
     """The images of the hub, of people's servers and of the gateway, in the Kubernetes cluster."""
