@@ -14,12 +14,11 @@ from scalablehub.measuring.scheduling import (
     Pod,
     Resources,
     added_up,
-    has_labels,
     quantities,
     requests_of,
     unaccepted_taints,
 )
-from scalablehub.pods import node_selector, tolerations
+from scalablehub.pods import has_labels, node_selector, tolerations
 
 MIB = 2**20
 _OURS = frozenset({"singleuser-server", "user-placeholder", "hook-image-puller"})

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from scalablehub.pods import quantity
+from scalablehub.pods import accepts, has_labels, quantity
 
 Resources = Mapping[str, Decimal]
 """Names of resources, such as ``cpu`` and ``nvidia.com/gpu``, to amounts in cores, bytes and pieces."""
@@ -63,12 +63,6 @@ def requests_of(pod: Pod) -> dict[str, Decimal]:
     return added_up([needed, quantities(spec.get("overhead")), {PODS: Decimal(1)}])
 
 
-def has_labels(node: Node, selector: Mapping[str, str]) -> bool:
-    """Return whether a node has all labels of a selector."""
-    labels = node["metadata"].get("labels") or {}
-    return all(labels.get(key) == value for key, value in selector.items())
-
-
 def is_wanted(node: Node, pod: Pod) -> bool:
     """Return whether a node is one that a pod asks for, by its selector and by what it requires of a node.
 
@@ -94,19 +88,6 @@ def unaccepted_taints(node: Node, tolerations: Iterable[Mapping[str, Any]]) -> l
         and not _passes(taint)
         and not any(accepts(toleration, taint) for toleration in accepted)
     ]
-
-
-def accepts(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
-    """Return whether a toleration is for a taint.
-
-    https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/
-    """
-    if toleration.get("effect") not in {None, "", taint.get("effect")}:
-        return False
-    key, operator = toleration.get("key"), toleration.get("operator") or "Equal"
-    if operator == "Exists":
-        return not key or key == taint.get("key")
-    return key == taint.get("key") and (toleration.get("value") or "") == (taint.get("value") or "")
 
 
 def shortage(room: Resources, asked: Resources) -> dict[str, Decimal]:

@@ -5,7 +5,7 @@ Plain functions that return Kubernetes' own words (camelCase dicts) from the des
 
 from scalablehub.pods.amounts import amount_of, quantity
 from scalablehub.pods.naming import choice_labels, user_annotations, user_labels
-from scalablehub.pods.placement import node_selector, tolerations
+from scalablehub.pods.placement import accepts, has_labels, node_selector, tolerations
 from scalablehub.pods.security import (
     CONTAINER_SECURITY_CONTEXT,
     POD_SECURITY_CONTEXT,
@@ -16,8 +16,10 @@ from scalablehub.pods.security import (
 __all__ = [
     "CONTAINER_SECURITY_CONTEXT",
     "POD_SECURITY_CONTEXT",
+    "accepts",
     "amount_of",
     "choice_labels",
+    "has_labels",
     "node_selector",
     "quantity",
     "restrict",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from scalablehub.description import NodePool
 
 
@@ -20,3 +23,27 @@ def tolerations(pool: NodePool) -> list[dict[str, str]]:
         }
         for toleration in pool.tolerations
     ]
+
+
+def has_labels(node: Mapping[str, Any], selector: Mapping[str, str]) -> bool:
+    """Return whether a node has all labels of a selector.
+
+    Args:
+        node: as the API server sends it.
+        selector: names of labels to values.
+    """
+    labels = node["metadata"].get("labels") or {}
+    return all(labels.get(key) == value for key, value in selector.items())
+
+
+def accepts(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
+    """Return whether a toleration is for a taint.
+
+    https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/
+    """
+    if toleration.get("effect") not in {None, "", taint.get("effect")}:
+        return False
+    key, operator = toleration.get("key"), toleration.get("operator") or "Equal"
+    if operator == "Exists":
+        return not key or key == taint.get("key")
+    return key == taint.get("key") and (toleration.get("value") or "") == (taint.get("value") or "")

@@ -11,7 +11,7 @@ from typing import Any
 
 from scalablehub.description import Description, NodePool, Size
 from scalablehub.description.units import format_seconds
-from scalablehub.pods import node_selector, quantity, tolerations
+from scalablehub.pods import accepts, has_labels, node_selector, quantity, tolerations
 from scalablehub.spawner.ready import AT_ONCE, Readiness
 
 Node = Mapping[str, Any]
@@ -50,7 +50,7 @@ def readiness(
         pool = description.nodes.get(size.node or "")
         if pool is None or size.hidden:
             continue
-        selected = [node for node in listed if _is_selected(node, pool)]
+        selected = [node for node in listed if has_labels(node, node_selector(pool))]
         usable = [node for node in selected if _takes_pods(node, [*everywhere, *tolerations(pool)])]
         asked = _asked(size, pool)
         fitting = [node for node in usable if _fits(node, asked, takes.get(node["metadata"]["name"], {}))]
@@ -76,11 +76,6 @@ def _described_images(description: Description) -> dict[str, Collection[str]]:
     return {name: (image.image,) for name, image in description.images.items() if image.image}
 
 
-def _is_selected(node: Node, pool: NodePool) -> bool:
-    labels = node["metadata"].get("labels") or {}
-    return all(labels.get(key) == value for key, value in node_selector(pool).items())
-
-
 def _takes_pods(node: Node, accepted: Iterable[Mapping[str, Any]]) -> bool:
     """Return whether a pod that accepts these taints can be placed there."""
     spec, status = node.get("spec") or {}, node.get("status") or {}
@@ -96,21 +91,8 @@ def _takes_pods(node: Node, accepted: Iterable[Mapping[str, Any]]) -> bool:
         is_ready
         and not spec.get("unschedulable")
         and node["metadata"].get("deletionTimestamp") is None
-        and all(any(_accepts(toleration, taint) for toleration in accepted) for taint in keeping_out)
+        and all(any(accepts(toleration, taint) for toleration in accepted) for taint in keeping_out)
     )
-
-
-def _accepts(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
-    """Return whether a toleration is for a taint.
-
-    https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/
-    """
-    if toleration.get("effect") not in {None, "", taint.get("effect")}:
-        return False
-    key, operator = toleration.get("key"), toleration.get("operator") or "Equal"
-    if operator == "Exists":
-        return not key or key == taint.get("key")
-    return key == taint.get("key") and (toleration.get("value") or "") == (taint.get("value") or "")
 
 
 def _asked(size: Size, pool: NodePool) -> dict[str, Decimal]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from scalablehub.measuring.scheduling import accepts, is_wanted, requests_of, shortage, unaccepted_taints
+from scalablehub.measuring.scheduling import is_wanted, requests_of, shortage, unaccepted_taints
 from tests.measuring.kubernetes import container, node
 
 MIB = 2**20
@@ -95,24 +95,6 @@ def test_other_resources_are_counted_too() -> None:
 
 
 GPU = {"key": "gpu", "value": "yes", "effect": "NoSchedule"}
-
-
-@pytest.mark.parametrize(
-    ("toleration", "is_accepted"),
-    [
-        ({"key": "gpu", "operator": "Exists"}, True),
-        ({"operator": "Exists"}, True),
-        ({"key": "gpu", "value": "yes"}, True),
-        ({"key": "gpu", "operator": "Equal", "value": "yes", "effect": "NoSchedule"}, True),
-        ({"key": "gpu", "value": "no"}, False),
-        ({"key": "gpu"}, False),
-        ({"key": "other", "operator": "Exists"}, False),
-        ({"key": "gpu", "operator": "Exists", "effect": "NoExecute"}, False),
-    ],
-    ids=str,
-)
-def test_a_toleration_is_for_a_taint(toleration: dict[str, str], is_accepted: bool) -> None:
-    assert accepts(toleration, GPU) is is_accepted
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from scalablehub.description import NodePool
-from scalablehub.pods import node_selector, tolerations
+from scalablehub.pods import accepts, has_labels, node_selector, tolerations
 
 
 def pool(**words: Any) -> NodePool:
@@ -52,3 +52,42 @@ def test_a_change_of_what_is_returned_leaves_the_description_as_it_is() -> None:
     ours = pool(selector={"pool": "gpu"})
     node_selector(ours)["pool"] = "other"
     assert node_selector(ours) == {"pool": "gpu"}
+
+
+GPU = {"key": "gpu", "value": "yes", "effect": "NoSchedule"}
+
+
+@pytest.mark.parametrize(
+    ("toleration", "is_accepted"),
+    [
+        ({"key": "gpu", "operator": "Exists"}, True),
+        ({"operator": "Exists"}, True),
+        ({"key": "gpu", "value": "yes"}, True),
+        ({"key": "gpu", "operator": "Equal", "value": "yes", "effect": "NoSchedule"}, True),
+        ({"key": "gpu", "value": "no"}, False),
+        ({"key": "gpu"}, False),
+        ({"key": "other", "operator": "Exists"}, False),
+        ({"key": "gpu", "operator": "Exists", "effect": "NoExecute"}, False),
+    ],
+    ids=str,
+)
+def test_a_toleration_is_for_a_taint(toleration: dict[str, str], is_accepted: bool) -> None:
+    assert accepts(toleration, GPU) is is_accepted
+
+
+@pytest.mark.parametrize(
+    ("labels", "selector", "is_selected"),
+    [
+        ({"pool": "gpu", "x": "y"}, {"pool": "gpu"}, True),
+        ({"pool": "gpu"}, {"pool": "gpu", "x": "y"}, False),
+        ({"pool": "gpu"}, {"pool": "cpu"}, False),
+        ({"pool": ""}, {"pool": ""}, True),
+        (None, {"pool": ""}, False),
+        (None, {}, True),
+    ],
+    ids=str,
+)
+def test_a_selector_asks_for_all_of_its_labels(
+    labels: dict[str, str] | None, selector: dict[str, str], is_selected: bool
+) -> None:
+    assert has_labels({"metadata": {"labels": labels}}, selector) is is_selected
