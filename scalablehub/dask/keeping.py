@@ -241,9 +241,10 @@ class KeepingClusters(LoggingConfigurable):
         if owner is not None and is_alone(cluster, owner) != (cluster.alone_seconds is not None):
             await self.note_alone(cluster, is_alone(cluster, owner))
             cluster = replace(cluster, alone_seconds=0 if is_alone(cluster, owner) else None)
-        decision = self.decision_of(cluster.owner)
-        nobody = decide(self.current_description(), User(cluster.owner), self.lacks)
-        reason = why_to_end(cluster, owner, (decision or nobody).dask)
+        decision = self.decision_of(cluster.owner) or decide(
+            self.current_description(), User(cluster.owner), self.lacks
+        )
+        reason = why_to_end(cluster, owner, decision.dask)
         if reason is None:
             return False
         self.log.info("Cluster %s of %s ends: %s", cluster.name, cluster.owner, reason)
@@ -293,14 +294,16 @@ class KeepingClusters(LoggingConfigurable):
     async def _grants(self, clusters: list[KeptCluster]) -> dict[str, Grant]:
         """Return what each cluster gets; one whose owner is not known keeps what it has, and no more."""
         await self._get_to_know({cluster.owner for cluster in clusters})
-        bounds: dict[str, tuple[Bounds, ...]] = {}
-        for name in {cluster.owner for cluster in clusters}:
-            if name not in self._known:
-                continue
-            decision = self.decision_of(name)
-            if decision is not None and decision.dask.is_open:
-                bounds[name] = decision.dask.bounds
-        known = [cluster for cluster in clusters if cluster.owner in self._known]
+        decisions = {
+            name: self.decision_of(name)
+            for name in {cluster.owner for cluster in clusters}
+            if name in self._known
+        }
+        bounds = {
+            name: decision.dask.bounds
+            for name, decision in decisions.items()
+            if decision is not None and decision.dask.is_open
+        }
         wishes = [
             Wish(
                 cluster=cluster.name,
@@ -308,22 +311,18 @@ class KeepingClusters(LoggingConfigurable):
                 wanted=cluster.wanted,
                 granted=cluster.granted,
                 worker=cluster.worker,
-                most=self._most(cluster),
+                most=_most(cluster, decisions[cluster.owner]),
                 age_seconds=cluster.age_seconds,
             )
-            for cluster in known
+            for cluster in clusters
+            if cluster.owner in decisions
         ]
         unknown = {
             cluster.name: Grant(min(cluster.granted, cluster.wanted))
             for cluster in clusters
-            if cluster.owner not in self._known
+            if cluster.owner not in decisions
         }
         return unknown | grant(wishes, bounds)
-
-    def _most(self, cluster: KeptCluster) -> int:
-        """Return the most workers of a cluster: what was decided when it started, and the hub's of now."""
-        decision = self.decision_of(cluster.owner)
-        return min(cluster.most, decision.dask.max_workers if decision is not None else 0)
 
     async def _apply(self, clusters: list[KeptCluster], grants: Mapping[str, Grant]) -> None:
         for cluster in clusters:
@@ -407,3 +406,8 @@ def _asking(user: Any, known: Owner | None) -> Owner:
     """Return the owner that a user is who asks for a cluster just now."""
     servers = dict(known.servers) if known is not None else {}
     return Owner(frozenset(user.groups), bool(user.admin), servers)
+
+
+def _most(cluster: KeptCluster, decision: Decision | None) -> int:
+    """Return the most workers of a cluster: what was decided when it started, and the hub's of now."""
+    return min(cluster.most, decision.dask.max_workers if decision is not None else 0)
