@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import aiohttp
 from aiohttp import web
@@ -114,6 +115,8 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
         super().__init__(**kwargs)
         self._may_read_pods = self._may_list_pods = True
         self._granted: dict[str, _Granted] = {}
+        # Whoever asks is an object of their request, so what is remembered is no older than that.
+        self._server_images: WeakKeyDictionary[Any, ServerImage | None] = WeakKeyDictionary()
         self._watching: asyncio.Task[None] | None = None
 
     async def setup(self, app: web.Application) -> None:
@@ -166,6 +169,12 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
         )(user)
 
     async def _server_image(self, user: Any) -> ServerImage | None:
+        """Return what the asking server runs, asked once in a request, in which options are made thrice."""
+        if user not in self._server_images:
+            self._server_images[user] = await self._ask_for_server_image(user)
+        return self._server_images[user]
+
+    async def _ask_for_server_image(self, user: Any) -> ServerImage | None:
         """Return what the asking server runs; None is no server, or a hub that does not say."""
         server = getattr(user, "server", None)
         if server is None or self.owners is None:

@@ -519,6 +519,16 @@ async def test_a_cluster_of_the_servers_image_runs_the_same_bits(parts: Parts) -
     assert found == [pinned, "quay.io/hub/geo:1", "quay.io/hub/geo:1"]
 
 
+async def test_the_hub_is_asked_once_for_a_servers_image_in_a_start(parts: Parts) -> None:
+    parts.backend.owners = Owners(parts.hub.url, TOKEN)
+    parts.hub.has_owner("alice", "research", servers=("gpu",))
+    await started(parts, who=user(server="gpu"))
+    await parts.backend.owners.close()
+    assert [request.path for request in parts.hub.asked if request.method == "POST"] == [
+        "/base/hub/api/scalablehub/owners"
+    ]
+
+
 # What is kept of a cluster is in its object, so that another gateway finds it.
 
 
