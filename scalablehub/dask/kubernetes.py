@@ -35,6 +35,7 @@ from scalablehub.dask.showing import Workers
 from scalablehub.dask.source import DescriptionSource
 from scalablehub.decisions import Amount, Decision, Grant, ImageChoice, SizeChoice
 from scalablehub.description import Description
+from scalablehub.description.units import format_seconds
 from scalablehub.errors import PublicError
 from scalablehub.pods import user_annotations, user_labels
 
@@ -434,11 +435,11 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
             return f"Its scheduler cannot start, as {waiting}."
         if age < self.start_timeout:
             return None
-        minutes = max(round(self.start_timeout / 60), 1)
+        within = format_seconds(self.start_timeout)
         unschedulable = _unschedulable(pod or {})
         if unschedulable:
-            return f"No node had room for its scheduler within {minutes} minutes: {unschedulable}"
-        return f"Its scheduler was not ready within {minutes} minutes."
+            return f"No node had room for its scheduler within {within}: {unschedulable}"
+        return f"Its scheduler was not ready within {within}."
 
     async def _pod(self, namespace: str, name: str | None) -> dict[str, Any] | None:
         """Return a pod; None if there is none, or if this side may not read pods."""

@@ -185,6 +185,8 @@ class ResearchHub:
 
     def install(self) -> None:
         """Do what the how-to says, from nothing to a hub that answers."""
+        # A run that was killed leaves people's servers and homes, and its hub would know them.
+        self.kubectl("delete", "namespace", HUB, DASK, GATEWAY, STORE, "--ignore-not-found", "--timeout=170s")
         self.kubectl.apply(crds.manifests())
         self.kubectl.apply(
             [

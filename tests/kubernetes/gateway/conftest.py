@@ -44,7 +44,7 @@ c.KubeClusterConfig.update({{"scheduler_cores": 0.01, "scheduler_memory": "32 M"
 c.DaskGateway.authenticator_class = "dask_gateway_server.auth.JupyterHubAuthenticator"
 c.DaskGateway.JupyterHubAuthenticator.jupyterhub_api_url = "{hub}"
 c.ScalableKubeBackend.update(
-    {{"hopeless_timeout": 3, "create_timeout": 6, "start_timeout": 9, "start_check_period": 0.5}}
+    {{"hopeless_timeout": 3, "create_timeout": 15, "start_timeout": 30, "start_check_period": 0.5}}
 )
 from scalablehub.dask.gateway import configure
 configure(c)

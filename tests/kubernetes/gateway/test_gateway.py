@@ -109,7 +109,7 @@ def test_a_scheduler_without_a_node_is_told_to_who_waits(gateway: Gateway) -> No
     name = gateway.start(worker_size="elsewhere")
     status, answer = gateway.wait(name)
     assert status == 409
-    assert "No node had room for its scheduler within 1 minutes: 0/1 nodes are available" in answer["error"]
+    assert "No node had room for its scheduler within 30 seconds: 0/1 nodes are available" in answer["error"]
 
 
 def test_a_quota_without_room_is_told_to_who_waits(gateway: Gateway) -> None:
