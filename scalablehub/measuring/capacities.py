@@ -8,17 +8,17 @@ from decimal import Decimal
 from typing import Any
 
 from scalablehub.description import Description, NodePool
-from scalablehub.measuring.scheduling import (
+from scalablehub.measuring.scheduling import Node, Pod, unaccepted_taints
+from scalablehub.pods import (
     PODS,
-    Node,
-    Pod,
     Resources,
     added_up,
+    has_labels,
+    node_selector,
     quantities,
     requests_of,
-    unaccepted_taints,
+    tolerations,
 )
-from scalablehub.pods import has_labels, node_selector, tolerations
 
 MIB = 2**20
 _OURS = frozenset({"singleuser-server", "user-placeholder", "hook-image-puller"})

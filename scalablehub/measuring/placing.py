@@ -10,16 +10,8 @@ from typing import Any
 from scalablehub.description import Description
 from scalablehub.measuring.capacities import measure_node
 from scalablehub.measuring.proving import described_room, in_words
-from scalablehub.measuring.scheduling import (
-    PODS,
-    Node,
-    Pod,
-    is_wanted,
-    requests_of,
-    shortage,
-    unaccepted_taints,
-)
-from scalablehub.pods import node_selector, quantity
+from scalablehub.measuring.scheduling import Node, Pod, is_wanted, shortage, unaccepted_taints
+from scalablehub.pods import PODS, node_selector, quantity, requests_of
 
 _MOST_SAID = 420
 

@@ -9,9 +9,8 @@ from typing import Any
 from scalablehub.description import Description, NodePool, Size
 from scalablehub.description.ladder import room_of
 from scalablehub.description.units import format_bytes, format_cores
-from scalablehub.measuring.scheduling import Resources, requests_of
 from scalablehub.measuring.stating import Layer, layers_of, place_of, selector_of
-from scalablehub.pods import quantity
+from scalablehub.pods import Resources, quantity, requests_of
 
 _RESOURCES = ("extra_resource_limits", "extra_resource_guarantees")
 _CONTAINERS = {"extra_containers": "containers", "init_containers": "initContainers"}

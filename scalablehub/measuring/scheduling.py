@@ -10,57 +10,16 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from scalablehub.pods import accepts, has_labels, quantity
+from scalablehub.pods import Resources, accepts, has_labels
 
-Resources = Mapping[str, Decimal]
-"""Names of resources, such as ``cpu`` and ``nvidia.com/gpu``, to amounts in cores, bytes and pieces."""
 Node = Mapping[str, Any]
 """A node as the API server sends it."""
 Pod = Mapping[str, Any]
 """A pod as the API server sends it, or its manifest."""
 
-PODS = "pods"
 _NOTHING = Decimal(0)
 _KEEPING_OUT = frozenset({"NoSchedule", "NoExecute"})
 _PASSING_TAINTS = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/", "ToBeDeletedBy")
-
-
-def added_up(amounts: Iterable[Resources]) -> dict[str, Decimal]:
-    """Return the sum, resource by resource."""
-    total: dict[str, Decimal] = {}
-    for amount in amounts:
-        for name, value in amount.items():
-            total[name] = total.get(name, _NOTHING) + value
-    return total
-
-
-def quantities(amounts: Mapping[str, object] | None) -> dict[str, Decimal]:
-    """Return amounts as numbers, from Kubernetes' quantities."""
-    return {name: quantity(value) for name, value in (amounts or {}).items()}
-
-
-def requests_of(pod: Pod) -> dict[str, Decimal]:
-    """Return what a pod asks of its node, and that it is one of the node's ``pods``.
-
-    A container that runs before the others needs its own and what runs beside it by then. What is said for
-    the whole pod goes before what its containers say.
-
-    https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/#resource-sharing-within-containers
-    """
-    spec = pod["spec"]
-    beside: dict[str, Decimal] = {}
-    starting: dict[str, Decimal] = {}
-    for container in spec.get("initContainers") or ():
-        asked = _asked(container)
-        if container.get("restartPolicy") == "Always":
-            beside = added_up([beside, asked])
-            asked = beside
-        else:
-            asked = added_up([beside, asked])
-        starting = _largest(starting, asked)
-    running = added_up([beside, *map(_asked, spec.get("containers") or ())])
-    needed = _largest(starting, running) | _asked(spec)
-    return added_up([needed, quantities(spec.get("overhead")), {PODS: Decimal(1)}])
 
 
 def is_wanted(node: Node, pod: Pod) -> bool:
@@ -96,18 +55,6 @@ def shortage(room: Resources, asked: Resources) -> dict[str, Decimal]:
         name: amount - room.get(name, _NOTHING)
         for name, amount in asked.items()
         if amount > room.get(name, _NOTHING)
-    }
-
-
-def _asked(owner: Mapping[str, Any]) -> dict[str, Decimal]:
-    """Return what a container, or a pod's spec for all of them, asks for; a limit stands for a request."""
-    resources = owner.get("resources") or {}
-    return quantities(resources.get("limits")) | quantities(resources.get("requests"))
-
-
-def _largest(one: Resources, other: Resources) -> dict[str, Decimal]:
-    return {
-        name: max(one.get(name, _NOTHING), other.get(name, _NOTHING)) for name in one.keys() | other.keys()
     }
 
 

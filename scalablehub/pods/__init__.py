@@ -3,7 +3,7 @@
 Plain functions that return Kubernetes' own words (camelCase dicts) from the description and the user.
 """
 
-from scalablehub.pods.amounts import amount_of, quantity
+from scalablehub.pods.amounts import PODS, Resources, added_up, amount_of, quantities, quantity, requests_of
 from scalablehub.pods.naming import choice_labels, user_annotations, user_labels
 from scalablehub.pods.placement import accepts, has_labels, node_selector, tolerations
 from scalablehub.pods.security import (
@@ -15,13 +15,18 @@ from scalablehub.pods.security import (
 
 __all__ = [
     "CONTAINER_SECURITY_CONTEXT",
+    "PODS",
     "POD_SECURITY_CONTEXT",
+    "Resources",
     "accepts",
+    "added_up",
     "amount_of",
     "choice_labels",
     "has_labels",
     "node_selector",
+    "quantities",
     "quantity",
+    "requests_of",
     "restrict",
     "tolerations",
     "user_annotations",

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
 from scalablehub.decisions import Amount
 
+Resources = Mapping[str, Decimal]
+"""Names of resources, such as ``cpu`` and ``nvidia.com/gpu``, to amounts in cores, bytes and pieces."""
+
+PODS = "pods"
+_NOTHING = Decimal(0)
 _QUANTITY = re.compile(r"([+-]?[0-9.]+)([eE][+-]?[0-9]+|[numkMGTPE]|[KMGTPE]i)?")
 _FACTORS = {
     "n": Decimal("1e-9"),
@@ -35,39 +40,83 @@ def quantity(value: object) -> Decimal:
     return number * (_FACTORS[suffix] if suffix in _FACTORS else Decimal(f"1{suffix}"))
 
 
+def quantities(amounts: Mapping[str, object] | None) -> dict[str, Decimal]:
+    """Return amounts as numbers, from Kubernetes' quantities."""
+    return {name: quantity(value) for name, value in (amounts or {}).items()}
+
+
+def added_up(amounts: Iterable[Resources]) -> dict[str, Decimal]:
+    """Return the sum, resource by resource."""
+    total: dict[str, Decimal] = {}
+    for amount in amounts:
+        for name, value in amount.items():
+            total[name] = total.get(name, _NOTHING) + value
+    return total
+
+
+def requests_of(pod: Mapping[str, Any]) -> dict[str, Decimal]:
+    """Return what a pod asks of its node, and that it is one of the node's ``pods``.
+
+    Args:
+        pod: its manifest, or the pod as the API sends it.
+    """
+    return added_up([_at_most(pod["spec"], _requested), {PODS: Decimal(1)}])
+
+
 def amount_of(pod: Mapping[str, Any], gpu_resources: Collection[str] = ()) -> Amount:
     """Return what one server's pod takes: what it asks for, or is limited to where that is more of memory.
 
-    Containers that run side by side add up; those that run before them, one after another, count where one
-    of them takes more. Its price is not in the pod.
+    Its price is not in the pod.
 
     Args:
         pod: its manifest.
         gpu_resources: names under which Kubernetes counts GPUs.
     """
-    spec = pod["spec"]
-    before = spec.get("initContainers") or ()
-    beside = [container for container in before if container.get("restartPolicy") == "Always"]
-    running = _sum([*spec.get("containers", ()), *beside], gpu_resources)
-    largest = [_take(container, gpu_resources) for container in before if container not in beside]
-    cores, memory, gpus = (
-        max([running[measure], *(take[measure] for take in largest)]) for measure in range(3)
-    )
-    return Amount(1, float(cores), int(memory), int(gpus))
+    takes = _at_most(pod["spec"], _taken)
+    gpus = sum((takes.get(name, _NOTHING) for name in gpu_resources), _NOTHING)
+    return Amount(1, float(takes.get("cpu", 0)), int(takes.get("memory", 0)), int(gpus))
 
 
-def _sum(containers: Iterable[Mapping[str, Any]], gpu_resources: Collection[str]) -> tuple[Decimal, ...]:
-    takes = [_take(container, gpu_resources) for container in containers]
-    return tuple(sum((take[measure] for take in takes), Decimal(0)) for measure in range(3))
+def _at_most(spec: Mapping[str, Any], take: Callable[[Mapping[str, Any]], Resources]) -> dict[str, Decimal]:
+    """Return the most that a pod takes at a time.
+
+    A container that runs before the others takes its own and what runs beside it by then. What is said for
+    the whole pod goes before what its containers say.
+
+    https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/#resource-sharing-within-containers
+
+    Args:
+        spec: of the pod.
+        take: returns what one container takes, or the spec for all of them.
+    """
+    beside: dict[str, Decimal] = {}
+    starting: dict[str, Decimal] = {}
+    for container in spec.get("initContainers") or ():
+        taken = added_up([beside, take(container)])
+        if container.get("restartPolicy") == "Always":
+            beside = taken
+        starting = _larger(starting, taken)
+    running = added_up([beside, *map(take, spec.get("containers") or ())])
+    needed = _larger(starting, running)
+    needed.update(take(spec))
+    return added_up([needed, quantities(spec.get("overhead"))])
 
 
-def _take(container: Mapping[str, Any], gpu_resources: Collection[str]) -> tuple[Decimal, Decimal, Decimal]:
-    resources = container.get("resources") or {}
-    requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
+def _requested(owner: Mapping[str, Any]) -> dict[str, Decimal]:
+    """Return what is asked for; a limit stands for a request that is not there."""
+    resources = owner.get("resources") or {}
+    return quantities(resources.get("limits")) | quantities(resources.get("requests"))
 
-    def most(name: str) -> Decimal:
-        return max(quantity(requests.get(name, 0)), quantity(limits.get(name, 0)))
 
+def _taken(owner: Mapping[str, Any]) -> dict[str, Decimal]:
+    """Return what is asked for, and of all but cores what it is limited to where that is more."""
+    requested = _requested(owner)
+    most = _larger(requested, quantities((owner.get("resources") or {}).get("limits")))
     # A core above what is asked for is only lent; memory above it is really used.
-    cores = quantity(requests.get("cpu", limits.get("cpu", 0)))
-    return cores, most("memory"), sum((most(name) for name in gpu_resources), Decimal(0))
+    return most | ({"cpu": requested["cpu"]} if "cpu" in requested else {})
+
+
+def _larger(one: Resources, other: Resources) -> dict[str, Decimal]:
+    return {
+        name: max(one.get(name, _NOTHING), other.get(name, _NOTHING)) for name in one.keys() | other.keys()
+    }

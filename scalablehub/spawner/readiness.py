@@ -11,7 +11,16 @@ from typing import Any
 
 from scalablehub.description import Description, NodePool, Size
 from scalablehub.description.units import format_seconds
-from scalablehub.pods import accepts, has_labels, node_selector, quantity, tolerations
+from scalablehub.pods import (
+    PODS,
+    accepts,
+    added_up,
+    has_labels,
+    node_selector,
+    quantity,
+    requests_of,
+    tolerations,
+)
 from scalablehub.spawner.ready import AT_ONCE, Readiness
 
 Node = Mapping[str, Any]
@@ -43,8 +52,7 @@ def readiness(
     known = images if images is not None else _described_images(description)
     everywhere = list(tolerated)
     listed = list(nodes)
-    resources = {pool.gpu_resource for pool in description.nodes.values() if pool.gpus}
-    takes = _takes_by_node(pods, resources)
+    takes = _takes_by_node(pods)
     found: dict[str, Readiness] = {}
     for name, size in description.sizes.items():
         pool = description.nodes.get(size.node or "")
@@ -96,7 +104,7 @@ def _takes_pods(node: Node, accepted: Iterable[Mapping[str, Any]]) -> bool:
 
 
 def _asked(size: Size, pool: NodePool) -> dict[str, Decimal]:
-    asked = {"cpu": quantity(size.cores or 0), "memory": quantity(size.memory or 0), "pods": Decimal(1)}
+    asked = {"cpu": quantity(size.cores or 0), "memory": quantity(size.memory or 0), PODS: Decimal(1)}
     return asked | ({pool.gpu_resource: quantity(size.gpus)} if size.gpus else {})
 
 
@@ -108,39 +116,15 @@ def _fits(node: Node, asked: Mapping[str, Decimal], taken: Mapping[str, Decimal]
     )
 
 
-def _takes_by_node(pods: Iterable[Pod], resources: Collection[str]) -> dict[str, dict[str, Decimal]]:
+def _takes_by_node(pods: Iterable[Pod]) -> dict[str, dict[str, Decimal]]:
     """Return what is taken on each node of what the scheduler counts."""
     found: dict[str, dict[str, Decimal]] = {}
     for pod in pods:
         spec = pod["spec"]
         # A pod of negative priority keeps a place warm, and makes room for a server.
-        if not spec.get("nodeName") or (spec.get("priority") or 0) < 0:
-            continue
-        taken = found.setdefault(spec["nodeName"], {})
-        for resource in ("cpu", "memory", *resources):
-            taken[resource] = taken.get(resource, Decimal(0)) + _requested(spec, resource)
-        taken["pods"] = taken.get("pods", Decimal(0)) + 1
+        if spec.get("nodeName") and (spec.get("priority") or 0) >= 0:
+            found[spec["nodeName"]] = added_up([found.get(spec["nodeName"], {}), requests_of(pod)])
     return found
-
-
-def _requested(spec: Mapping[str, Any], resource: str) -> Decimal:
-    """Return what a pod asks for, as the scheduler counts it.
-
-    https://kubernetes.io/docs/concepts/workloads/pods/init-containers/#resource-sharing-within-containers
-    """
-    before = spec.get("initContainers") or ()
-    beside = [container for container in before if container.get("restartPolicy") == "Always"]
-    running = sum((_of(container, resource) for container in [*spec["containers"], *beside]), Decimal(0))
-    first = max(
-        (_of(container, resource) for container in before if container not in beside), default=Decimal(0)
-    )
-    return max(running, first) + quantity((spec.get("overhead") or {}).get(resource, 0))
-
-
-def _of(container: Mapping[str, Any], resource: str) -> Decimal:
-    resources = container.get("resources") or {}
-    requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
-    return quantity(requests.get(resource, limits.get(resource, 0)))
 
 
 def _images_of(node: Node, known: Mapping[str, Collection[str]]) -> set[str]:

@@ -23,8 +23,7 @@ import yaml
 from scalablehub.cli import main
 from scalablehub.description import Description, load_description, resolve
 from scalablehub.measuring.capacities import is_of_system
-from scalablehub.measuring.scheduling import added_up, requests_of
-from scalablehub.pods import quantity
+from scalablehub.pods import added_up, quantity, requests_of
 from tests.kubernetes.cluster import Cluster
 from tests.kubernetes.kubectl import Kubectl
 from tests.kubernetes.research_hub import HUB, ResearchHub
