@@ -343,10 +343,18 @@ class Program:
     def answer(self, timeout_seconds: float = 120) -> Any:
         """Return what the program says next; fail with everything it wrote if it says nothing."""
         match = self._lines.wait_for(r"^answer: (.*)", timeout_seconds)
+        if match is None:
+            self._say_where_it_waits()
         assert match, "\n".join(
             ["the program said nothing:", *self._lines.lines, self.client.stack.log_tails()]
         )
         return json.loads(match[1])
+
+    def _say_where_it_waits(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGUSR1)
+            self._lines.wait_for(r"^Current thread ", 5)
+            self._lines.wait_for(r'^  File "<string>"', 5)
 
     def ask(self, line: str, timeout_seconds: float = 120) -> Any:
         """Send the program a line, and return its answer."""
@@ -357,7 +365,9 @@ class Program:
 
 
 _PROGRAM_START = """
-import json, sys
+import faulthandler, json, signal, sys
+
+faulthandler.register(signal.SIGUSR1, file=sys.stdout)
 
 def say(answer):
     print("answer: " + json.dumps(answer, default=str), flush=True)
