@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scalablehub.dask.owners import Owner
@@ -27,6 +28,7 @@ class KeptCluster:
         status: dask-gateway's word for its state, such as ``RUNNING``.
         linger_seconds: how long it goes on without its server; None is as the description says.
         alone_seconds: how long its server has been gone; None is not at all, as far as is known.
+        worker_seconds: the time of all workers that it was granted so far, added up.
     """
 
     name: str
@@ -42,6 +44,59 @@ class KeptCluster:
     status: str = "PENDING"
     linger_seconds: int | None = None
     alone_seconds: float | None = None
+    worker_seconds: float = 0
+
+
+@dataclass(frozen=True)
+class EndedCluster:
+    """A cluster that is over, as long as the gateway remembers it.
+
+    Attributes:
+        name: of the cluster.
+        owner: the user's name.
+        ended: when, in seconds since 1970.
+        reason: in words; empty where its user ended it.
+        size: name of the size of its workers.
+        image: name of its image.
+    """
+
+    name: str
+    owner: str
+    ended: float
+    reason: str = ""
+    size: str = ""
+    image: str = ""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A worker of a cluster that is there, or on its way.
+
+    Attributes:
+        name: that its backend ends it by.
+        runs: whether it does its work.
+        why: what keeps it from its work, or ended it before, in words; empty if nothing is known to.
+    """
+
+    name: str
+    runs: bool = True
+    why: str = ""
+
+
+def workers_to_end(workers: Sequence[Worker], granted: int, *, given_back: bool) -> list[str]:
+    """Return the names of workers that are too many: the newest, of which those not at work go first.
+
+    Args:
+        workers: the oldest first.
+        granted: how many there may be.
+        given_back: whether the scheduler had its time to give back workers of its own choice. Those that do
+            not work yet have nothing to lose, and dask-gateway leaves some of them.
+    """
+    too_many = max(len(workers) - granted, 0)
+    waiting = [worker.name for worker in workers if not worker.runs]
+    running = [worker.name for worker in workers if worker.runs]
+    ending = waiting[max(len(waiting) - too_many, 0) :]
+    return ending + (running[granted:] if given_back else [])
 
 
 def is_alone(cluster: KeptCluster, owner: Owner) -> bool:

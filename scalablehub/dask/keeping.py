@@ -21,13 +21,14 @@ from traitlets import Dict, Float
 from traitlets.config import LoggingConfigurable
 
 from scalablehub.dask.authenticator import ScalableHubAuthenticator
-from scalablehub.dask.following import KeptCluster, is_alone, why_to_end
+from scalablehub.dask.following import EndedCluster, KeptCluster, Worker, is_alone, why_to_end, workers_to_end
 from scalablehub.dask.owners import Owner, Owners
-from scalablehub.dask.showing import ClusterPages, Workers, shown_cluster
+from scalablehub.dask.showing import ClusterPages, shown_cluster, shown_end
 from scalablehub.decisions import Amount, Bounds, Decision, Grant, User, Wish, decide, excess, grant
 from scalablehub.description import Description
 from scalablehub.errors import PublicError
 
+_LATELY_SECONDS = 3600.0
 _HEARTBEAT_LISTS = ("active_workers", "closing_workers", "closed_workers")
 
 
@@ -87,6 +88,10 @@ class KeepingClusters(LoggingConfigurable):
         """Return every cluster that starts or runs; if fresh, as they are at this moment."""
         raise NotImplementedError
 
+    async def ended_clusters(self, owner: str) -> list[EndedCluster]:
+        """Return the owner's clusters that are over, as far as they are remembered."""
+        raise NotImplementedError
+
     async def set_grant(self, cluster: KeptCluster, granted: Grant) -> None:
         """Have a cluster run at most so many workers."""
         raise NotImplementedError
@@ -99,16 +104,12 @@ class KeepingClusters(LoggingConfigurable):
         """Keep that the cluster's server has gone as of now, or is back."""
         raise NotImplementedError
 
-    async def running_workers(self, cluster: KeptCluster) -> list[str] | None:
-        """Return the names of workers that run, the oldest first; None if that cannot be seen."""
+    async def workers_of(self, clusters: Collection[KeptCluster]) -> Mapping[str, list[Worker]] | None:
+        """Return each cluster's workers by its name, the oldest first; None if they cannot be seen."""
         raise NotImplementedError
 
     async def end_workers(self, cluster: KeptCluster, workers: list[str]) -> None:
         """End workers, whatever their scheduler says."""
-        raise NotImplementedError
-
-    async def worker_states(self, cluster: KeptCluster) -> Workers | None:
-        """Return what has become of a cluster's workers; None if that cannot be seen."""
         raise NotImplementedError
 
     def current_description(self) -> Description:
@@ -136,7 +137,7 @@ class KeepingClusters(LoggingConfigurable):
             authenticator.jupyterhub_api_url, authenticator.jupyterhub_api_token, authenticator.ssl_context
         )
         app.middlewares.append(self._tell_grant)
-        ClusterPages(self._listed, self._end_by_hand).add_to(app)
+        ClusterPages(self._listed, self._over, self._currency, self._end_by_hand).add_to(app)
         self._keeping = asyncio.create_task(self._keep_on())
 
     async def end_keeping(self) -> None:
@@ -210,8 +211,10 @@ class KeepingClusters(LoggingConfigurable):
                 staying.append(cluster)
         async with self._turn:
             await self._apply(staying, await self._grants(staying))
-        for cluster in await self.kept_clusters(fresh=False):
-            await self._have_given_back(cluster)
+        kept = await self.kept_clusters(fresh=False)
+        workers = await self.workers_of(kept)
+        for cluster in kept if workers is not None else ():
+            await self._have_given_back(cluster, (workers or {}).get(cluster.name, []))
 
     def decision_of(self, name: str) -> Decision | None:
         """Return what an owner may have, as they were last known; None for nobody."""
@@ -220,15 +223,28 @@ class KeepingClusters(LoggingConfigurable):
             return None
         return decide(self.current_description(), User(name, owner.groups, owner.admin), self.lacks)
 
-    async def _listed(self, owner: str | None) -> list[Mapping[str, Any]]:
+    async def _listed(self, whose: str | None) -> list[Mapping[str, Any]]:
         clusters = await self.kept_clusters(fresh=False)
         grants = await self._grants(clusters)
-        currency = self.current_description().currency
+        shown = [cluster for cluster in clusters if whose in (None, cluster.owner)]
+        workers = await self.workers_of(shown)
         return [
-            shown_cluster(cluster, grants.get(cluster.name), await self.worker_states(cluster), currency)
-            for cluster in sorted(clusters, key=lambda cluster: -cluster.age_seconds)
-            if owner in (None, cluster.owner)
+            shown_cluster(
+                cluster,
+                grants.get(cluster.name),
+                None if workers is None else workers.get(cluster.name, []),
+                owner.groups if (owner := self._known.get(cluster.owner)) is not None else (),
+            )
+            for cluster in sorted(shown, key=lambda cluster: -cluster.age_seconds)
         ]
+
+    def _currency(self) -> str:
+        return self.current_description().currency
+
+    async def _over(self, owner: str) -> list[Mapping[str, Any]]:
+        since = time.time() - _LATELY_SECONDS
+        ended = [cluster for cluster in await self.ended_clusters(owner) if cluster.ended >= since]
+        return [shown_end(cluster) for cluster in sorted(ended, key=lambda cluster: -cluster.ended)]
 
     async def _end_by_hand(self, name: str, owner: str | None) -> bool:
         for cluster in await self.kept_clusters(fresh=True):
@@ -328,14 +344,17 @@ class KeepingClusters(LoggingConfigurable):
         for cluster in clusters:
             await self.set_grant(cluster, grants[cluster.name])
 
-    async def _have_given_back(self, cluster: KeptCluster) -> None:
-        """Ask the scheduler for workers that are too many; end them if it does not give them back."""
-        running = await self.running_workers(cluster)
-        if running is None or len(running) <= cluster.granted:
-            self._over_since.pop(cluster.name, None)
-            return
+    async def _have_given_back(self, cluster: KeptCluster, workers: list[Worker]) -> None:
+        """End workers that are too many and do nothing yet; ask the scheduler for others, for a while."""
         since = self._over_since.get(cluster.name)
-        if since is None:
+        given_back = since is not None and time.monotonic() - since >= self.give_back_timeout
+        ending = workers_to_end(workers, cluster.granted, given_back=given_back)
+        if ending:
+            self.log.info("Cluster %s has %d workers too many; they end", cluster.name, len(ending))
+            await self.end_workers(cluster, ending)
+        if sum(worker.runs for worker in workers) <= cluster.granted:
+            self._over_since.pop(cluster.name, None)
+        elif since is None:
             self._over_since[cluster.name] = time.monotonic()
             if cluster.granted < cluster.wanted:
                 model = await self.get_cluster(cluster.name)
@@ -344,11 +363,6 @@ class KeepingClusters(LoggingConfigurable):
                         await self.forward_message_to_scheduler(
                             model, {"op": "scale", "count": cluster.granted}
                         )
-        elif time.monotonic() - since >= self.give_back_timeout:
-            # The newest have the least to lose.
-            too_many = running[cluster.granted :]
-            self.log.warning("Cluster %s has not given back %d workers", cluster.name, len(too_many))
-            await self.end_workers(cluster, too_many)
 
     async def _keep_on(self) -> None:
         while True:

@@ -10,7 +10,7 @@ import asyncio
 import copy
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -23,17 +23,19 @@ from dask_gateway_server.backends.kubernetes.utils import parse_k8s_timestamp
 from dask_gateway_server.models import Cluster, ClusterStatus
 from dask_gateway_server.options import Options
 from kubernetes_asyncio.client.rest import ApiException
+from kubernetes_asyncio.watch import Watch
 from traitlets import Dict, Float, Integer
 
 from scalablehub.dask.authenticator import Handler
-from scalablehub.dask.following import KeptCluster
+from scalablehub.dask.following import EndedCluster, KeptCluster, Worker
 from scalablehub.dask.keeping import KeepingClusters, refuse
 from scalablehub.dask.options import LINGER, cluster_options
 from scalablehub.dask.owners import ServerImage
+from scalablehub.dask.pod_states import cluster_of, failure, unschedulable, waiting_in_vain, worker_of
 from scalablehub.dask.pods import pod_config
-from scalablehub.dask.showing import Workers
 from scalablehub.dask.source import DescriptionSource
-from scalablehub.decisions import Amount, Decision, Grant, ImageChoice, SizeChoice
+from scalablehub.dask.spending import Spent
+from scalablehub.decisions import Amount, Decision, Grant, ImageChoice, SizeChoice, scheduler_node
 from scalablehub.description import Description
 from scalablehub.description.units import format_seconds
 from scalablehub.errors import PublicError
@@ -48,22 +50,15 @@ ALONE_SINCE = "scalablehub/alone-since"
 """Annotation of a DaskCluster whose server has gone, with the time in seconds since 1970."""
 WANTED = "scalablehub/wanted"
 """Annotation of a DaskCluster with the number of workers that its scheduler asked for."""
+SPENT = "scalablehub/spent"
+"""Annotation of a DaskCluster with the time of all workers that it was granted, as `Spent` writes it."""
 HELD = "scalablehub/held"
 """Annotation of a DaskCluster that gets less than it wants, with the reason."""
 _GROUP, _PLURAL = "gateway.dask.org", "daskclusters"
 _MERGE = "application/merge-patch+json"
 _STARTING = ("Pending", "Running")
-# What a container waits for in vain: https://github.com/kubernetes/kubernetes/blob/master/pkg/kubelet/images/types.go
-_HOPELESS = {
-    "ErrImagePull": "its image cannot be pulled",
-    "ImagePullBackOff": "its image cannot be pulled",
-    "ErrImageNeverPull": "its image is not on the node, from where alone it may come",
-    "InvalidImageName": "the name of its image is not one",
-    "ImageInspectError": "its image cannot be read",
-    "CreateContainerConfigError": "its container cannot be configured",
-    "CreateContainerError": "its container cannot be created",
-    "RunContainerError": "its container cannot be run",
-}
+_WATCH_SECONDS = 300
+_WATCH_PAUSE_SECONDS = 2.0
 
 
 class _Granted(NamedTuple):
@@ -116,9 +111,12 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
         super().__init__(**kwargs)
         self._may_read_pods = self._may_list_pods = True
         self._granted: dict[str, _Granted] = {}
+        self._spent: dict[str, Spent] = {}
         # Whoever asks is an object of their request, so what is remembered is no older than that.
         self._server_images: WeakKeyDictionary[Any, ServerImage | None] = WeakKeyDictionary()
-        self._watching: asyncio.Task[None] | None = None
+        self._last_words: dict[str, str] = {}
+        """How the scheduler of a cluster failed, while the object of the cluster is there."""
+        self._watching: list[asyncio.Task[None]] = []
 
     async def setup(self, app: web.Application) -> None:
         """Ask the hub for its description, and begin to follow the clusters."""
@@ -134,14 +132,16 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
         )
         await self.source.start()
         await super().setup(app)
-        self._watching = asyncio.create_task(self._watch_starts())
+        self._watching = [
+            asyncio.create_task(work) for work in (self._watch_starts(), self._hear_schedulers())
+        ]
 
     async def cleanup(self) -> None:
         """Stop following."""
-        if self._watching is not None:
-            self._watching.cancel()
+        for task in self._watching:
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._watching
+                await task
         await self.end_keeping()
         if hasattr(self, "source"):
             await self.source.stop()
@@ -156,9 +156,16 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
         description = self._description()
         configured = self.cluster_config_class(parent=self).to_dict()
 
-        def pods(_decision: Decision, size: SizeChoice, image: ImageChoice) -> dict[str, Any]:
-            server = getattr(user, "server", None)
-            return pod_config(description, size, image, user=user.name, server=server, configured=configured)
+        def pods(decision: Decision, size: SizeChoice, image: ImageChoice) -> dict[str, Any]:
+            return pod_config(
+                description,
+                size,
+                image,
+                scheduler_node=scheduler_node(description, decision, size),
+                user=user.name,
+                server=getattr(user, "server", None),
+                configured=configured,
+            )
 
         return cluster_options(
             description,
@@ -222,9 +229,36 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
             clusters = found["items"]
             there = {self.get_cluster_name(cluster) for cluster in clusters}
             self._granted = {name: state for name, state in self._granted.items() if name in there}
+            self._spent = {name: spent for name, spent in self._spent.items() if name in there}
         else:
             clusters = [cluster for name in self.clusters if (cluster := self.informer.get(name))]
         return [self._kept(cluster) for cluster in clusters if _is_active(cluster)]
+
+    async def ended_clusters(self, owner: str) -> list[EndedCluster]:
+        """Return the owner's clusters that are over, as long as Kubernetes has their objects."""
+        over = await self.list_clusters(owner, [ClusterStatus.STOPPED, ClusterStatus.FAILED])
+        return [self._ended(self.informer.get(cluster.name) or {}, cluster) for cluster in over]
+
+    def _ended(self, found: Mapping[str, Any], cluster: Cluster) -> EndedCluster:
+        options = found.get("spec", {}).get("options") or {}
+        return EndedCluster(
+            cluster.name,
+            cluster.username,
+            (cluster.stop_time or 0) / 1000,
+            self._why_ended(cluster) or "",
+            str(options.get("worker_size", "")),
+            str(options.get("image", "")),
+        )
+
+    def _why_ended(self, cluster: Cluster) -> str | None:
+        """Return why a cluster is over, or None if its user ended it."""
+        reason = self._annotations(cluster.name).get(REASON)
+        if reason is not None or cluster.status is not ClusterStatus.FAILED:
+            return reason
+        last_words = self._last_words.get(cluster.name)
+        if last_words:
+            return f"Its scheduler ended: {last_words}"
+        return "Its scheduler ended. The log of its container says why, if the hub keeps logs."
 
     async def set_grant(self, cluster: KeptCluster, granted: Grant) -> None:
         """Have Kubernetes run at most so many workers."""
@@ -232,14 +266,13 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
         state = _Granted(cluster.wanted, granted.workers, held)
         if self._granted.get(cluster.name) == state:
             return
+        spent = Spent(cluster.worker_seconds, time.time())
+        annotations = {WANTED: str(cluster.wanted), HELD: held, SPENT: str(spent)}
         await self._patch(
             cluster.name,
-            {
-                "metadata": {"annotations": {WANTED: str(cluster.wanted), HELD: held}},
-                "spec": {"replicas": granted.workers},
-            },
+            {"metadata": {"annotations": annotations}, "spec": {"replicas": granted.workers}},
         )
-        self._granted[cluster.name] = state
+        self._granted[cluster.name], self._spent[cluster.name] = state, spent
 
     async def end_cluster(self, cluster: KeptCluster, reason: str) -> None:
         """Stop a cluster, and keep the reason for its user."""
@@ -252,25 +285,11 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
         since = f"{time.time():.0f}" if alone else None
         await self._patch(cluster.name, {"metadata": {"annotations": {ALONE_SINCE: since}}})
 
-    async def running_workers(self, cluster: KeptCluster) -> list[str] | None:
-        """Return the names of the cluster's worker pods, the oldest first; None without the right to."""
-        pods = await self._worker_pods(cluster)
-        return None if pods is None else [pod["metadata"]["name"] for pod in pods]
-
-    async def worker_states(self, cluster: KeptCluster) -> Workers | None:
-        """Return what has become of a cluster's worker pods; None without the right to see them."""
-        pods = await self._worker_pods(cluster)
-        if pods is None:
-            return None
-        pending = [pod for pod in pods if pod["status"].get("phase") != "Running"]
-        reasons = (_waiting(pod)[1] or _unschedulable(pod) for pod in pending)
-        return Workers(len(pods) - len(pending), len(pending), next(filter(None, reasons), ""))
-
-    async def _worker_pods(self, cluster: KeptCluster) -> list[dict[str, Any]] | None:
-        namespace, name = cluster.name.split(".")
-        selector = f"gateway.dask.org/cluster={name},app.kubernetes.io/component=dask-worker"
+    async def workers_of(self, clusters: Collection[KeptCluster]) -> Mapping[str, list[Worker]] | None:
+        """Return each cluster's worker pods by its name, the oldest first; None without the right to."""
+        namespaces = {cluster.name.partition(".")[0] for cluster in clusters}
         try:
-            found = await self.core_client.list_namespaced_pod(namespace, label_selector=selector)
+            pods = [pod for namespace in namespaces for pod in await self._worker_pods(namespace)]
         except ApiException as error:
             if error.status != 403:
                 raise
@@ -278,19 +297,25 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
                 self.log.warning(
                     "The gateway may not list pods, so workers over a limit that was lowered are not ended: "
                     "allow its service account to 'list' and 'delete' pods in %s",
-                    namespace,
+                    ", ".join(sorted(namespaces)),
                 )
             self._may_list_pods = False
             return None
         self._may_list_pods = True
-        pods = self.api_client.sanitize_for_serialization(found)["items"]
-        alive = [
+        found: dict[str, list[Worker]] = {}
+        for pod in sorted(pods, key=lambda pod: pod["metadata"]["creationTimestamp"]):
+            found.setdefault(cluster_of(pod), []).append(worker_of(pod))
+        return found
+
+    async def _worker_pods(self, namespace: str) -> list[dict[str, Any]]:
+        selector = f"{self.label_selector},app.kubernetes.io/component=dask-worker"
+        found = await self.core_client.list_namespaced_pod(namespace, label_selector=selector)
+        return [
             pod
-            for pod in pods
+            for pod in self.api_client.sanitize_for_serialization(found)["items"]
             if pod["status"].get("phase") in ("Pending", "Running")
             and "deletionTimestamp" not in pod["metadata"]
         ]
-        return sorted(alive, key=lambda pod: pod["metadata"]["creationTimestamp"])
 
     async def end_workers(self, cluster: KeptCluster, workers: list[str]) -> None:
         """Delete worker pods; the cluster is stopped where that is not allowed."""
@@ -309,17 +334,18 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
         name, spec = self.get_cluster_name(cluster), cluster["spec"]
         annotations = cluster["metadata"].get("annotations") or {}
         config, options = spec.get("config") or {}, spec.get("options") or {}
-        age = time.time() - parse_k8s_timestamp(cluster["metadata"]["creationTimestamp"]) / 1000
+        now, began = time.time(), parse_k8s_timestamp(cluster["metadata"]["creationTimestamp"]) / 1000
         replicas = int(spec.get("replicas") or 0)
         state = self._granted.get(name) or _Granted(
             _number(annotations.get(WANTED), replicas), replicas, annotations.get(HELD)
         )
+        spent = self._spent.get(name) or Spent.read(annotations.get(SPENT), began)
         since = annotations.get(ALONE_SINCE)
         return KeptCluster(
             name=name,
             owner=str(spec.get("username", "")),
             server=annotations.get(SERVER),
-            age_seconds=age,
+            age_seconds=now - began,
             worker=self._worker(config, options),
             most=_number(config.get("cluster_max_workers"), 0),
             wanted=state.wanted,
@@ -328,7 +354,8 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
             image=str(options.get("image", "")),
             status=str((cluster.get("status") or {}).get("phase", "Pending")).upper(),
             linger_seconds=options.get(LINGER),
-            alone_seconds=None if since is None else max(time.time() - _number(since, 0), 0),
+            alone_seconds=None if since is None else max(now - _number(since, 0), 0),
+            worker_seconds=spent.at(now, state.granted).worker_seconds,
         )
 
     def _worker(self, config: Mapping[str, Any], options: Mapping[str, Any]) -> Amount:
@@ -364,9 +391,7 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
         cluster = await super().get_cluster(cluster_name, wait=wait)
         if not wait or cluster is None or cluster.status < ClusterStatus.STOPPED:
             return cluster
-        reason = self._annotations(cluster_name).get(REASON)
-        if reason is None and cluster.status is ClusterStatus.FAILED:
-            reason = "Its scheduler ended. The log of its container says why, if the hub keeps logs."
+        reason = self._why_ended(cluster)
         if reason is None:
             return cluster
         told = copy.copy(cluster)
@@ -401,6 +426,39 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
                 except Exception:
                     self.log.exception("Cannot look at the start of cluster %s", cluster.name)
 
+    async def _hear_schedulers(self) -> None:
+        """Keep the last words of schedulers that fail: their pods are removed right after."""
+        namespace = self.cluster_config_class(parent=self).namespace
+        selector = f"{self.label_selector},app.kubernetes.io/component=dask-scheduler"
+        told = False
+        while True:
+            try:
+                async with Watch() as watch:
+                    async for event in watch.stream(
+                        self.core_client.list_namespaced_pod,
+                        namespace,
+                        label_selector=selector,
+                        timeout_seconds=_WATCH_SECONDS,
+                    ):
+                        self._hear(event["raw_object"])
+            except ApiException as error:
+                if error.status == 403 and not told:
+                    told = True
+                    self.log.warning(
+                        "The gateway may not watch pods, so users are not told how a scheduler failed: allow "
+                        "its service account to 'watch' pods in %s",
+                        namespace,
+                    )
+            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+                self.log.debug("Schedulers cannot be watched just now: %s", error)
+            await asyncio.sleep(_WATCH_PAUSE_SECONDS)
+
+    def _hear(self, pod: Mapping[str, Any]) -> None:
+        if (words := failure(pod)) and (cluster := cluster_of(pod)) in self.clusters:
+            self._last_words = {
+                name: said for name, said in self._last_words.items() if name in self.clusters
+            } | {cluster: words}
+
     async def _check_start(self, cluster_name: str) -> None:
         """Stop a cluster that will not start, with the reason for its user."""
         namespace, name = cluster_name.split(".")
@@ -428,7 +486,7 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
                 "Its scheduler could not be created: the namespace has no room left in its quota, or does "
                 "not admit the pod. The log of dask-gateway's controller has the words."
             )
-        why, waiting = _waiting(pod or {})
+        why, waiting = waiting_in_vain(pod or {})
         # A registry may fail once; Kubernetes backs off when it has failed again.
         patience = self.start_timeout if why == "ErrImagePull" else self.hopeless_timeout
         if waiting and age >= patience:
@@ -436,9 +494,8 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
         if age < self.start_timeout:
             return None
         within = format_seconds(self.start_timeout)
-        unschedulable = _unschedulable(pod or {})
-        if unschedulable:
-            return f"No node had room for its scheduler within {within}: {unschedulable}"
+        if words := unschedulable(pod or {}):
+            return f"No node had room for its scheduler within {within}: {words}"
         return f"Its scheduler was not ready within {within}."
 
     async def _pod(self, namespace: str, name: str | None) -> dict[str, Any] | None:
@@ -491,25 +548,6 @@ def _number(value: object, otherwise: int) -> int:
 def _is_active(cluster: Mapping[str, Any]) -> bool:
     phase = (cluster.get("status") or {}).get("phase", "Pending")
     return bool(cluster["spec"].get("active", True)) and phase in _STARTING
-
-
-def _waiting(pod: Mapping[str, Any]) -> tuple[str, str]:
-    """Return for what in vain a container of the pod waits: Kubernetes' name for it, and words."""
-    for container in pod.get("status", {}).get("containerStatuses") or ():
-        waiting = (container.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason") in _HOPELESS:
-            words = f"{_HOPELESS[waiting['reason']]} ({container.get('image', '')})"
-            detail = " ".join(str(waiting.get("message", "")).split())[:300]
-            return waiting["reason"], f"{words}: {detail}" if detail else words
-    return "", ""
-
-
-def _unschedulable(pod: Mapping[str, Any]) -> str:
-    """Return what Kubernetes says to a pod for which there is no node."""
-    for condition in pod.get("status", {}).get("conditions") or ():
-        if condition.get("reason") == "Unschedulable":
-            return " ".join(str(condition.get("message", "")).split())[:300]
-    return ""
 
 
 def _said(error: ApiException) -> str:

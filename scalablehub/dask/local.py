@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ from dask_gateway_server.backends.local import UnsafeLocalBackend
 from dask_gateway_server.models import Cluster, ClusterStatus
 from traitlets import Unicode
 
-from scalablehub.dask.following import KeptCluster
+from scalablehub.dask.following import EndedCluster, KeptCluster, Worker
 from scalablehub.dask.keeping import KeepingClusters, refuse
 from scalablehub.dask.options import LINGER
-from scalablehub.dask.showing import Workers
+from scalablehub.dask.spending import Spent
 from scalablehub.decisions import Amount, Grant
 from scalablehub.processes import die_with_parent
 
@@ -46,6 +46,7 @@ class ScalableLocalBackend(KeepingClusters, UnsafeLocalBackend):  # type: ignore
         self._servers: dict[str, str | None] = {}
         self._wanted: dict[str, int] = {}
         self._alone_since: dict[str, float] = {}
+        self._spent: dict[str, Spent] = {}
 
     async def setup(self, app: web.Application) -> None:
         """Set up what is there, and begin to look after clusters."""
@@ -84,16 +85,32 @@ class ScalableLocalBackend(KeepingClusters, UnsafeLocalBackend):  # type: ignore
         """Return every cluster that starts or runs."""
         active = list(self.db.active_clusters())
         names = {cluster.name for cluster in active}
-        for kept in (self._servers, self._wanted, self._alone_since):
+        for kept in (self._servers, self._wanted, self._alone_since, self._spent):
             for gone in [name for name in kept if name not in names]:
                 del kept[gone]
         return [self._kept(cluster) for cluster in active]
+
+    async def ended_clusters(self, owner: str) -> list[EndedCluster]:
+        """Return the owner's clusters that are over, as long as the database has them."""
+        over = self.db.list_clusters(owner, [ClusterStatus.STOPPED, ClusterStatus.FAILED])
+        return [
+            EndedCluster(
+                cluster.name,
+                cluster.username,
+                (cluster.stop_time or 0) / 1000,
+                self._reason(cluster.name) if cluster.name in self._reasons else "",
+                cluster.options["worker_size"],
+                cluster.options["image"],
+            )
+            for cluster in over
+        ]
 
     async def set_grant(self, cluster: KeptCluster, granted: Grant) -> None:
         """Have a cluster run at most so many workers; its next heartbeat starts those that are missing."""
         found = self.db.get_cluster(cluster.name)
         if found is None or found.count == granted.workers or found.target > JobStatus.RUNNING:
             return
+        self._spent[cluster.name] = self._spent_of(found)
         self.db.update_cluster(found, count=granted.workers)
         self.queue.put(found)
 
@@ -109,11 +126,17 @@ class ScalableLocalBackend(KeepingClusters, UnsafeLocalBackend):  # type: ignore
         else:
             self._alone_since.pop(cluster.name, None)
 
-    async def running_workers(self, cluster: KeptCluster) -> list[str] | None:
-        """Return the names of workers that run, the oldest first."""
-        found = self.db.get_cluster(cluster.name)
-        workers = list(found.active_workers()) if found is not None else []
-        return [worker.name for worker in sorted(workers, key=lambda worker: worker.start_time or 0)]
+    async def workers_of(self, clusters: Collection[KeptCluster]) -> Mapping[str, list[Worker]] | None:
+        """Return each cluster's workers by its name, the oldest first."""
+        return {cluster.name: self._workers(cluster.name) for cluster in clusters}
+
+    def _workers(self, cluster_name: str) -> list[Worker]:
+        found = self.db.get_cluster(cluster_name)
+        workers = found.active_workers() if found is not None else []
+        return [
+            Worker(worker.name, runs=worker.status == JobStatus.RUNNING)
+            for worker in sorted(workers, key=lambda worker: worker.start_time or time.time() * 1000)
+        ]
 
     async def end_workers(self, cluster: KeptCluster, workers: list[str]) -> None:
         """End workers, whatever their scheduler says."""
@@ -123,12 +146,9 @@ class ScalableLocalBackend(KeepingClusters, UnsafeLocalBackend):  # type: ignore
         for worker in ending:
             self.queue.put(worker)
 
-    async def worker_states(self, cluster: KeptCluster) -> Workers | None:
-        """Return what has become of a cluster's workers."""
-        found = self.db.get_cluster(cluster.name)
-        workers = found.active_workers() if found is not None else []
-        running = sum(worker.status == JobStatus.RUNNING for worker in workers)
-        return Workers(running, len(workers) - running)
+    def _spent_of(self, cluster: Any) -> Spent:
+        began = Spent(0, (cluster.start_time or 0) / 1000)
+        return self._spent.get(cluster.name, began).at(time.time(), cluster.count)
 
     def _kept(self, cluster: Any) -> KeptCluster:
         size = self.current_description().sizes[cluster.options["worker_size"]]
@@ -153,6 +173,7 @@ class ScalableLocalBackend(KeepingClusters, UnsafeLocalBackend):  # type: ignore
             status=cluster.model_status.name,
             linger_seconds=cluster.options.get(LINGER),
             alone_seconds=None if alone is None else time.monotonic() - alone,
+            worker_seconds=self._spent_of(cluster).worker_seconds,
         )
 
     async def get_cluster(self, cluster_name: str, wait: bool = False) -> Cluster | None:

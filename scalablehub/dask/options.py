@@ -15,7 +15,16 @@ from dask_gateway_server.options import Field, Integer, Options, Select
 from dask_gateway_server.options import Mapping as MappingField
 
 from scalablehub.dask.owners import ServerImage
-from scalablehub.decisions import Decision, ImageChoice, Refusal, SizeChoice, User, choose_image, decide
+from scalablehub.decisions import (
+    Decision,
+    ImageChoice,
+    Refusal,
+    SizeChoice,
+    User,
+    choose_image,
+    decide,
+    usual_worker,
+)
 from scalablehub.description import Description
 from scalablehub.description.units import format_bytes, format_cores
 from scalablehub.errors import shown
@@ -50,6 +59,12 @@ class Environment(MappingField):  # type: ignore[misc]
         if sum(len(name) + len(value) for name, value in variables.items()) > _MOST_ENVIRONMENT_BYTES:
             raise ValueError(f"{self.field} is too long; {_MOST_ENVIRONMENT_BYTES} characters are the most")
         return variables
+
+
+def _said(size: SizeChoice) -> str:
+    gpus = f", {size.gpus} GPU{'s' if size.gpus > 1 else ''}" if size.gpus else ""
+    spot = ", on spot nodes" if size.spot else ""
+    return f"{size.name} is {format_cores(size.cores)} and {format_bytes(size.memory)}{gpus}{spot}"
 
 
 def _as_on_server(decision: Decision, server_image: ServerImage) -> dict[str, ImageChoice]:
@@ -116,11 +131,8 @@ def cluster_options(
             Select(
                 "worker_size",
                 [(name, name) for name in sizes],
-                label="Worker size: "
-                + ", ".join(
-                    f"{size.name} is {format_cores(size.cores)} and {format_bytes(size.memory)}"
-                    for size in sizes.values()
-                ),
+                usual_worker(description, decision),
+                label="Worker size: " + ", ".join(_said(size) for size in sizes.values()),
             ),
             Select("image", list(images), label="Environment"),
             Environment("environment", {}, label="Environment variables"),

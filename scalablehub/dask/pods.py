@@ -25,6 +25,9 @@ from scalablehub.pods import (
 
 # Labels by which the controller finds its pods: a description's labels never replace them.
 _GATEWAYS_OWN = ("gateway.dask.org/", "app.kubernetes.io/")
+# A cluster runs once its scheduler was seen ready. dask-gateway looks every five seconds, for which a
+# start mostly waits; a scheduler that is busy is given up after as long as there.
+_READINESS = {"periodSeconds": 1, "failureThreshold": 15}
 _RESOURCES = {"extra_resource_limits": "limits", "extra_resource_guarantees": "requests"}
 
 
@@ -33,6 +36,7 @@ def pod_config(
     size: SizeChoice,
     image: ImageChoice,
     *,
+    scheduler_node: str,
     user: str,
     server: str | None,
     configured: Mapping[str, Any],
@@ -43,26 +47,20 @@ def pod_config(
         description: the hub's description, resolved.
         size: of a worker.
         image: of scheduler and workers.
+        scheduler_node: name of the node pool of the scheduler.
         user: the hub's name for the user, whatever is in it.
         server: name of the server that asks, if one does.
         configured: what the admin configured for every cluster; their extra configuration is laid over ours.
     """
     pool = description.nodes[size.node]
-    chosen = choice_labels(
-        description.labels, size=size.name, node_pool=size.node, image=image.label
-    ) | user_labels(user, server or "")
-    labels = {name: value for name, value in chosen.items() if not name.startswith(_GATEWAYS_OWN)}
-    pod: dict[str, Any] = {
-        "securityContext": POD_SECURITY_CONTEXT,
-        "automountServiceAccountToken": False,
-        "nodeSelector": node_selector(pool),
-        "tolerations": tolerations(pool),
+    container: dict[str, Any] = {
+        "securityContext": CONTAINER_SECURITY_CONTEXT,
+        # Kubernetes then keeps the last lines of what failed, for its user.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
     }
-    pod = {name: value for name, value in pod.items() if value not in ({}, [])}
-    container: dict[str, Any] = {"securityContext": CONTAINER_SECURITY_CONTEXT}
     resources = _resources(pool, size)
     containers = {
-        "scheduler": container,
+        "scheduler": container | {"readinessProbe": _READINESS},
         "worker": container | ({"resources": resources} if resources else {}),
     }
     config: dict[str, Any] = {
@@ -74,19 +72,37 @@ def pod_config(
     }
     if image.image:
         config["image"] = image.image
-    for part in ("scheduler", "worker"):
+    for part, node in (("scheduler", scheduler_node), ("worker", size.node)):
+        labels = choice_labels(description.labels, size=size.name, node_pool=node, image=image.label)
+        labels = labels | user_labels(user, server or "")
         config |= {
-            f"{part}_extra_pod_config": laid_over(pod, configured[f"{part}_extra_pod_config"]),
+            f"{part}_extra_pod_config": laid_over(
+                _pod(description.nodes[node]), configured[f"{part}_extra_pod_config"]
+            ),
             f"{part}_extra_container_config": laid_over(
                 containers[part], configured[f"{part}_extra_container_config"]
             ),
-            f"{part}_extra_pod_labels": {**configured[f"{part}_extra_pod_labels"], **labels},
+            f"{part}_extra_pod_labels": {
+                **configured[f"{part}_extra_pod_labels"],
+                **{name: value for name, value in labels.items() if not name.startswith(_GATEWAYS_OWN)},
+            },
             f"{part}_extra_pod_annotations": {
                 **configured[f"{part}_extra_pod_annotations"],
                 **user_annotations(user, server or ""),
             },
         }
     return config
+
+
+def _pod(pool: NodePool) -> dict[str, Any]:
+    """Return what every pod has that runs in the node pool."""
+    pod: dict[str, Any] = {
+        "securityContext": POD_SECURITY_CONTEXT,
+        "automountServiceAccountToken": False,
+        "nodeSelector": node_selector(pool),
+        "tolerations": tolerations(pool),
+    }
+    return {name: value for name, value in pod.items() if value not in ({}, [])}
 
 
 def _resources(pool: NodePool, size: SizeChoice) -> dict[str, dict[str, str]]:

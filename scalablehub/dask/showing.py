@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
 
-from scalablehub.dask.following import KeptCluster
+from scalablehub.dask.following import EndedCluster, KeptCluster, Worker
 from scalablehub.decisions import Grant
 
 PATH = "/api/scalablehub/clusters"
 """On dask-gateway's server: GET lists, DELETE of one below it stops it."""
 
 
-@dataclass(frozen=True)
-class Workers:
-    """What has become of a cluster's workers.
-
-    Attributes:
-        running: how many do their work.
-        pending: how many are on their way.
-        why: what keeps those that are on their way, in words; empty if nothing is known to.
-    """
-
-    running: int = 0
-    pending: int = 0
-    why: str = ""
-
-
 def shown_cluster(
-    cluster: KeptCluster, granted: Grant | None, workers: Workers | None, currency: str
+    cluster: KeptCluster,
+    granted: Grant | None,
+    workers: Sequence[Worker] | None,
+    groups: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Return what is told of a cluster; numbers of workers are None where they cannot be seen."""
+    """Return what is told of a cluster.
+
+    Numbers of workers are None where they cannot be seen; so are the price of an hour as it runs now, and the
+    cost so far, where its size has no price.
+    """
     held = granted.held_by if granted is not None else None
+    running = sum(worker.runs for worker in workers) if workers is not None else None
+    why = next((worker.why for worker in workers or () if worker.why), "")
     price = cluster.worker.price
     return {
         "name": cluster.name,
         "owner": cluster.owner,
+        "groups": sorted(groups),
         "server": cluster.server,
         "status": cluster.status,
         "size": cluster.size,
@@ -46,11 +40,24 @@ def shown_cluster(
         "age_seconds": round(cluster.age_seconds),
         "wanted": cluster.wanted,
         "granted": cluster.granted,
-        "running": workers.running if workers is not None else None,
-        "pending": workers.pending if workers is not None else None,
-        "why": held.sentence if held is not None else workers.why if workers is not None else "",
-        "price": f"{currency}{price * cluster.granted:.2f}" if price else "",
+        "running": running,
+        "pending": len(workers) - running if workers is not None and running is not None else None,
+        "why": held.sentence if held is not None else why,
+        "price": price * cluster.granted if price else None,
+        "cost": price * cluster.worker_seconds / 3600 if price else None,
         "alone": cluster.alone_seconds is not None,
+    }
+
+
+def shown_end(cluster: EndedCluster) -> dict[str, Any]:
+    """Return what is told of a cluster that is over."""
+    return {
+        "name": cluster.name,
+        "owner": cluster.owner,
+        "size": cluster.size,
+        "image": cluster.image,
+        "ended": round(cluster.ended),
+        "reason": cluster.reason,
     }
 
 
@@ -58,16 +65,22 @@ class ClusterPages:
     """The two routes.
 
     Args:
-        listed: from (owner or None for everybody) to what is shown.
+        listed: from (owner or None for everybody) to what is shown of clusters.
+        over: from an owner to what is shown of those of theirs that ended lately.
+        currency: what stands before a price.
         end: stops a cluster by its name, of the owner or of anybody if None; returns whether it was there.
     """
 
     def __init__(
         self,
         listed: Callable[[str | None], Awaitable[list[Mapping[str, Any]]]],
+        over: Callable[[str], Awaitable[list[Mapping[str, Any]]]],
+        currency: Callable[[], str],
         end: Callable[[str, str | None], Awaitable[bool]],
     ) -> None:
         self._listed = listed
+        self._over = over
+        self._currency = currency
         self._end = end
 
     def add_to(self, app: web.Application) -> None:
@@ -80,7 +93,13 @@ class ClusterPages:
         user = await request.app["authenticator"].authenticate(request)
         everybody = bool(user.admin) and request.query.get("everybody") == "1"
         found = await self._listed(None if everybody else user.name)
-        answer = {"admin": bool(user.admin), "everybody": everybody, "clusters": found}
+        answer = {
+            "admin": bool(user.admin),
+            "everybody": everybody,
+            "currency": self._currency(),
+            "clusters": found,
+            "ended": await self._over(user.name),
+        }
         return web.json_response(answer, headers={"Cache-Control": "no-store"})
 
     async def stop(self, request: web.Request) -> web.Response:

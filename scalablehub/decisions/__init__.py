@@ -21,6 +21,7 @@ from scalablehub.decisions.deciding import (
 )
 from scalablehub.decisions.explaining import Row, explain
 from scalablehub.decisions.granting import Grant, Wish, grant
+from scalablehub.decisions.placing import scheduler_node, usual_worker
 
 __all__ = [
     "Amount",
@@ -51,4 +52,6 @@ __all__ = [
     "explain",
     "grant",
     "remembered",
+    "scheduler_node",
+    "usual_worker",
 ]

@@ -24,6 +24,7 @@ def check_references(description: Description) -> Iterator[tuple[str, str]]:
         for worker in description.dask.workers or ():
             if worker not in sizes:
                 yield "dask.workers", _absent(worker, "sizes", sizes)
+    yield from _scheduler_problems(description)
     variables = {name: bucket.variable for name, bucket in description.buckets.items()}
     yield from _clashes("buckets", "variable", "bucket", variables)
     mounts = {name: directory.mount for name, directory in description.directories.items()}
@@ -54,6 +55,16 @@ def _size_problems(
             yield from _unmeasured(name, size, ladders)
             if pool.cores is not None and pool.memory is not None:
                 yield from _misfit(name, size, pool, node)
+
+
+def _scheduler_problems(description: Description) -> Iterator[tuple[str, str]]:
+    name = description.dask.schedulers if description.dask is not None else None
+    if name is None:
+        return
+    if (pool := description.nodes.get(name)) is None:
+        yield "dask.schedulers", _absent(name, "nodes", description.nodes)
+    elif pool.spot:
+        yield "dask.schedulers", f"{name} has spot nodes, and a scheduler that goes takes its cluster along"
 
 
 def _interface_problems(description: Description) -> Iterator[tuple[str, str]]:

@@ -348,6 +348,11 @@ class Dask(Section):
     workers: tuple[Name, ...] | None = Field(
         None, description="Names of the sizes that workers may have. Default: all of them."
     )
+    schedulers: Name | None = Field(
+        None,
+        description="Node pool that schedulers run in, which has no spot nodes. Default: that of their "
+        "workers, or where it has spot nodes or GPUs, the first that has neither among the user's sizes.",
+    )
     max_workers: int = Field(32, ge=1, description="Most workers of one cluster.")
     max_clusters: int = Field(4, ge=1, description="Most clusters of one user at a time.")
     idle_timeout: Seconds = Field(

@@ -3,7 +3,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -14,10 +15,10 @@ from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 from dask_gateway_server.backends.base import PublicException
 from traitlets.config import LoggingConfigurable
 
-from scalablehub.dask.following import KeptCluster
+from scalablehub.dask.following import EndedCluster, KeptCluster, Worker
 from scalablehub.dask.keeping import KeepingClusters
 from scalablehub.dask.owners import Owners
-from scalablehub.dask.showing import ClusterPages, Workers
+from scalablehub.dask.showing import ClusterPages
 from scalablehub.decisions import Amount, Grant
 from scalablehub.description import resolve
 from scalablehub.errors import PublicError
@@ -60,10 +61,10 @@ class Keeping(KeepingClusters, Memory):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.ended: dict[str, str] = {}
-        self.running: dict[str, list[str]] = {}
+        self.workers: dict[str, list[Worker]] = {}
         self.asked_back: list[tuple[str, int]] = []
         self.killed: list[str] = []
-        self.states: dict[str, Workers] = {}
+        self.over: list[EndedCluster] = []
 
     async def kept_clusters(self, *, fresh: bool) -> list[KeptCluster]:
         await asyncio.sleep(0)
@@ -76,17 +77,17 @@ class Keeping(KeepingClusters, Memory):
     async def end_cluster(self, cluster: KeptCluster, reason: str) -> None:
         self.ended[cluster.name] = reason
 
+    async def ended_clusters(self, owner: str) -> list[EndedCluster]:
+        return [cluster for cluster in self.over if cluster.owner == owner]
+
     async def note_alone(self, cluster: KeptCluster, alone: bool) -> None:
         self.clusters[cluster.name] = replace(cluster, alone_seconds=0.0 if alone else None)
 
-    async def running_workers(self, cluster: KeptCluster) -> list[str] | None:
-        return self.running.get(cluster.name, [])
+    async def workers_of(self, clusters: Collection[KeptCluster]) -> Mapping[str, list[Worker]] | None:
+        return {cluster.name: self.workers.get(cluster.name, []) for cluster in clusters}
 
     async def end_workers(self, cluster: KeptCluster, workers: list[str]) -> None:
         self.killed += workers
-
-    async def worker_states(self, cluster: KeptCluster) -> Workers | None:
-        return self.states.get(cluster.name)
 
     async def forward_message_to_scheduler(self, model: Any, msg: Any) -> None:
         self.asked_back.append((model.name, msg["count"]))
@@ -238,7 +239,7 @@ async def test_a_limit_that_is_lowered_is_asked_for_and_then_taken(backend: Keep
     name = await backend.start_cluster(user(), {})
     await backend.wants(name, 4)
     backend.clusters[name] = replace(backend.clusters[name], wanted=4)
-    backend.running[name] = ["oldest", "old", "young", "youngest"]
+    backend.workers[name] = [Worker(name) for name in ("oldest", "old", "young", "youngest")]
     backend.describes(max_workers=3)
     await backend.keep()
     assert (backend.asked_back, backend.killed) == ([(name, 3)], [])
@@ -251,13 +252,21 @@ async def test_workers_that_are_given_back_in_time_are_not_taken(backend: Keepin
     name = await backend.start_cluster(user(), {})
     backend.describes(max_workers=1)
     backend.clusters[name] = replace(backend.clusters[name], wanted=2, granted=2)
-    backend.running[name] = ["a", "b"]
+    backend.workers[name] = [Worker(name) for name in ["a", "b"]]
     await backend.keep()
-    backend.running[name] = ["a"]
+    backend.workers[name] = [Worker(name) for name in ["a"]]
     await backend.keep()
-    backend.running[name] = ["a", "c"]
+    backend.workers[name] = [Worker(name) for name in ["a", "c"]]
     await backend.keep()
     assert backend.killed == []
+
+
+async def test_workers_that_do_nothing_yet_end_at_once_when_fewer_are_wanted(backend: Keeping) -> None:
+    name = await backend.start_cluster(user(), {})
+    backend.clusters[name] = replace(backend.clusters[name], wanted=2, granted=2)
+    backend.workers[name] = [Worker("a"), Worker("b", False), Worker("c", False), Worker("d", False)]
+    await backend.keep()
+    assert (backend.killed, backend.asked_back) == (["c", "d"], [])
 
 
 # The end
@@ -393,21 +402,38 @@ async def test_who_looks_sees_what_their_clusters_want_and_get_and_why(backend: 
     await backend.start_cluster(user("bob"), {})
     await backend.wants(first, 2)
     backend.clusters[second] = replace(backend.clusters[second], wanted=3)
-    backend.states[first] = Workers(1, 1, "its image cannot be pulled (quay.io/x)")
+    why = "its image cannot be pulled (quay.io/x)"
+    backend.workers[first] = [Worker("a"), Worker("b", False, why)]
     one, two = await shown(backend)
     assert (one["wanted"], one["granted"], one["running"], one["pending"]) == (2, 2, 1, 1)
     assert one["why"] == "its image cannot be pulled (quay.io/x)"
-    assert (two["wanted"], two["granted"], two["running"]) == (3, 0, None)
+    assert (two["wanted"], two["granted"], two["running"]) == (3, 0, 0)
     assert two["why"] == "2 workers is the most that you may have at a time; in use already: 2 workers"
     assert [cluster["owner"] for cluster in await shown(backend, None)] == ["alice", "alice", "bob"]
 
 
-async def test_what_a_cluster_costs_now_is_told_in_the_hubs_currency(backend: Keeping) -> None:
+async def test_what_a_cluster_costs_now_and_has_cost_so_far(backend: Keeping) -> None:
     name = await backend.start_cluster(user(), {})
+    worker = Amount(cores=1, price=0.25, workers=1)
     backend.clusters[name] = replace(
-        backend.clusters[name], worker=Amount(cores=1, price=0.25, workers=1), granted=3, wanted=3
+        backend.clusters[name], worker=worker, granted=3, wanted=3, worker_seconds=7200
     )
-    assert (await shown(backend))[0]["price"] == "$0.75"
+    (cluster,) = await shown(backend)
+    assert (cluster["price"], cluster["cost"]) == (0.75, 0.5)
+
+
+async def test_what_ended_in_the_last_hour_is_told_with_its_reason_to_its_owner(backend: Keeping) -> None:
+    now = time.time()
+    backend.over = [
+        EndedCluster("old", "alice", now - 4000),
+        EndedCluster("young", "alice", now - 60, "It has lived for 1 day, the longest that a cluster may."),
+        EndedCluster("younger", "alice", now - 5),
+        EndedCluster("other", "bob", now - 5),
+    ]
+    assert [(cluster["name"], cluster["reason"]) for cluster in await backend._over("alice")] == [
+        ("younger", ""),
+        ("young", "It has lived for 1 day, the longest that a cluster may."),
+    ]
 
 
 async def test_a_hand_ends_ones_own_cluster_and_an_admins_everybodys(backend: Keeping) -> None:
@@ -445,7 +471,7 @@ async def test_only_an_admin_sees_everybodys(
         await backend.start_cluster(user(name), {})
     app = web.Application()
     app["authenticator"] = Authenticator("alice", admin=admin)
-    ClusterPages(backend._listed, backend._end_by_hand).add_to(app)
+    ClusterPages(backend._listed, backend._over, lambda: "$", backend._end_by_hand).add_to(app)
     async with TestClient(TestServer(app)) as client:
         answer = await (await client.get(f"/api/scalablehub/clusters{query}")).json()
         assert [cluster["owner"] for cluster in answer["clusters"]] == owners

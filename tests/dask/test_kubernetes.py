@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from dask_gateway_server.backends.base import PublicException
+from dask_gateway_server.backends.kubernetes.controller import ClusterInfo, KubeController
 from dask_gateway_server.models import ClusterStatus
 from dask_gateway_server.routes import default_routes
 from dask_gateway_server.utils import Flag
@@ -586,22 +588,31 @@ async def test_a_cluster_that_was_ended_tells_its_owner_why(parts: Parts) -> Non
     assert await parts.backend.kept_clusters(fresh=True) == []
 
 
-def worker(name: str, age: float, **status: Any) -> dict[str, Any]:
-    metadata = {"name": name, "creationTimestamp": stamp(age)}
+def worker(name: str, age: float, cluster: str, **status: Any) -> dict[str, Any]:
+    namespace, _, short = cluster.partition(".")
+    labels = {"gateway.dask.org/cluster": short}
+    metadata = {"name": name, "creationTimestamp": stamp(age), "namespace": namespace, "labels": labels}
     return {"metadata": metadata, "status": {"phase": "Running"} | status}
 
 
 async def test_workers_are_counted_and_ended_in_kubernetes(parts: Parts) -> None:
     cluster = await started(parts)
+    name = name_of(cluster)
     parts.kubernetes.listed = [
-        worker("young", 5),
-        worker("old", 50),
-        worker("gone", 9, phase="Succeeded"),
-        worker("pending", 1, phase="Pending"),
+        worker("young", 5, name),
+        worker("old", 50, name),
+        worker("other", 50, "users.other"),
+        worker("gone", 9, name, phase="Succeeded"),
+        worker("pending", 1, name, phase="Pending"),
     ]
     (kept_one,) = await parts.backend.kept_clusters(fresh=True)
-    running = await parts.backend.running_workers(kept_one)
-    assert running == ["old", "young", "pending"]
+    workers = await parts.backend.workers_of([kept_one])
+    assert workers is not None
+    assert [(found.name, found.runs) for found in workers[name]] == [
+        ("old", True),
+        ("young", True),
+        ("pending", False),
+    ]
     await parts.backend.end_workers(kept_one, ["young"])
     assert parts.kubernetes.deleted == ["young"]
     assert cluster["spec"].get("active", True)
@@ -611,6 +622,66 @@ async def test_without_the_right_to_pods_a_cluster_over_its_limit_is_stopped(par
     cluster = await started(parts)
     parts.kubernetes.listed = 403
     (kept_one,) = await parts.backend.kept_clusters(fresh=True)
-    assert await parts.backend.running_workers(kept_one) is None
+    assert await parts.backend.workers_of([kept_one]) is None
     await parts.backend.end_workers(kept_one, ["young"])
     assert cluster["spec"]["active"] is False
+
+
+async def test_what_a_cluster_has_cost_outlives_the_gateway(parts: Parts) -> None:
+    cluster = await started(parts)
+    await parts.backend.on_cluster_heartbeat(name_of(cluster), heartbeat(2))
+    cluster["metadata"]["annotations"]["scalablehub/spent"] = f"3600 until {time.time() - 100:.0f}"
+    parts.backend._granted.clear()
+    parts.backend._spent.clear()
+    (kept_one,) = await parts.backend.kept_clusters(fresh=True)
+    assert kept_one.worker_seconds == pytest.approx(3800, abs=5)
+    await parts.backend.on_cluster_heartbeat(name_of(cluster), heartbeat(1))
+    amount, until = cluster["metadata"]["annotations"]["scalablehub/spent"].split(" until ")
+    assert (float(amount), float(until)) == pytest.approx((3800, time.time()), abs=5)
+
+
+async def test_clusters_that_are_over_say_why(parts: Parts) -> None:
+    ended, failed = await started(parts), await started(parts)
+    ended["status"] = {"phase": "Stopped", "completionTime": stamp(60)}
+    ended["metadata"]["annotations"][REASON] = "Its user is no longer on this hub."
+    failed["status"] = {"phase": "Failed", "completionTime": stamp(30)}
+    await parts.see()
+    parts.backend._hear(scheduler_pod(failed, exitCode=1, message="loading\nModuleNotFoundError: dask\n"))
+    found = {cluster.name: cluster for cluster in await parts.backend.ended_clusters("alice")}
+    assert found[name_of(ended)].reason == "Its user is no longer on this hub."
+    assert found[name_of(failed)].reason == (
+        "Its scheduler ended: it failed (exit code 1):\nloading\nModuleNotFoundError: dask"
+    )
+    assert found[name_of(failed)].ended == pytest.approx(time.time() - 30, abs=5)
+    assert await parts.backend.ended_clusters("bob") == []
+
+
+def scheduler_pod(cluster: dict[str, Any], **terminated: Any) -> dict[str, Any]:
+    metadata = cluster["metadata"]
+    labels = {"gateway.dask.org/cluster": metadata["name"]}
+    return {
+        "metadata": {"name": "scheduler", "namespace": metadata["namespace"], "labels": labels},
+        "status": {"phase": "Failed", "containerStatuses": [{"state": {"terminated": terminated}}]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("pending", "wanted", "left"), [(5, 0, 5), (5, 4, 1), (5, 3, 2), (4, 1, 3), (1, 0, 1)], ids=str
+)
+async def test_dask_gateways_own_controller_takes_the_wrong_number_of_pending_workers(
+    pending: int, wanted: int, left: int
+) -> None:
+    """Why pending workers that are too many are ended here: its slice counts from the wrong end."""
+    controller = KubeController(gateway_instance="gw", api_url="http://api:8000/api")
+    info = ClusterInfo()
+    info.pending = {f"worker-{number}" for number in range(pending)}
+    deleted: list[str] = []
+
+    async def delete_pod(namespace: str, name: str, info: Any = None) -> None:
+        deleted.append(name)
+
+    controller.delete_pod = delete_pod
+    cluster = {"metadata": {"namespace": "users", "name": "c"}}
+    await controller.handle_scale_down(cluster, {}, info, wanted, wanted - pending)
+    assert pending - len(deleted) == left
+    assert left != wanted

@@ -9,7 +9,7 @@ from dask_gateway_server.utils import FrozenAttrDict
 from traitlets.config import Config
 
 from scalablehub.dask.pods import laid_over, pod_config
-from scalablehub.decisions import User, decide
+from scalablehub.decisions import User, decide, scheduler_node
 from scalablehub.description import resolve
 from scalablehub.pods import weaknesses
 from tests.descriptions import described, written
@@ -35,7 +35,15 @@ def config(
     (size_choice,) = (found for found in decision.sizes if found.name == size)
     (image_choice,) = (found for found in decision.images if found.name == image)
     configured = KubeClusterConfig(config=admin or Config()).to_dict()
-    return pod_config(description, size_choice, image_choice, user=user, server=server, configured=configured)
+    return pod_config(
+        description,
+        size_choice,
+        image_choice,
+        scheduler_node=scheduler_node(description, decision, size_choice),
+        user=user,
+        server=server,
+        configured=configured,
+    )
 
 
 def pod(made: dict[str, Any], *, worker: bool, admin: Config | None = None) -> dict[str, Any]:

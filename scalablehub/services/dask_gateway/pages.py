@@ -5,9 +5,9 @@ They listen on a Unix socket in a private folder; only the front of this process
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
-import datetime
 import hashlib
 import json
 import logging
@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler, HubOAuthenticated
 from markupsafe import Markup
@@ -23,6 +24,7 @@ from tornado import httpserver, netutil, web
 from scalablehub.errors import PublicError, shown
 from scalablehub.services.dask_gateway.answers import PAGE_HEADERS, refusal_page, render
 from scalablehub.services.dask_gateway.identity import Identities, Person
+from scalablehub.services.dask_gateway.listing import Filter, choices, over, row, summary
 from scalablehub.services.dask_gateway.refusals import Refusal, not_found
 from scalablehub.services.dask_gateway.routing import is_cluster_name, safe_next
 from scalablehub.services.dask_gateway.settings import Settings
@@ -31,6 +33,13 @@ from scalablehub.services.dask_gateway.upstream import Gateway
 log = logging.getLogger(__name__)
 
 COOKIE_DAYS = 31
+# What somebody with more clusters than that looks for is on their dashboards.
+_MOST_GLANCES = 20
+_LIVE = (Path(__file__).parent / "templates" / "live.js").read_text(encoding="utf-8")
+_LIVE_HASH = base64.b64encode(hashlib.sha256(_LIVE.encode()).digest()).decode()
+_LIVE_POLICY = (
+    f"{PAGE_HEADERS['Content-Security-Policy']}; script-src 'sha256-{_LIVE_HASH}'; connect-src 'self'"
+)
 # The smallest transparent GIF.
 PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 
@@ -154,13 +163,27 @@ class MyClusters(Page):
 
     async def show(self, name: str, told: str = "") -> None:
         """Show the clusters, and what came of what was asked for."""
-        prefix = self.shared.settings.prefix
+        prefix, gateway = self.shared.settings.prefix, self.shared.gateway
         everybody = self.get_query_argument("everybody", "") == "1"
-        stock = await self.shared.gateway.api("GET", "/api/v1/clusters/", self.token) or {}
-        found = await _details(self.shared.gateway, self.token, everybody=everybody)
-        details = {str(cluster.get("name")): cluster for cluster in found.get("clusters", ())}
-        mine = [_row(cluster, prefix, details.pop(name, {})) for name, cluster in stock.items()]
-        others = [_row(cluster, prefix, cluster) for cluster in details.values() if found.get("everybody")]
+        filter = Filter(self.get_query_argument("user", ""), self.get_query_argument("group", ""))
+        stock = await gateway.api("GET", "/api/v1/clusters/", self.token) or {}
+        found = await _details(gateway, self.token, everybody=everybody)
+        everybody, currency = bool(found.get("everybody")), str(found.get("currency", ""))
+        every = list(found.get("clusters", ()))
+        details = {str(cluster.get("name")): cluster for cluster in every}
+        counts = await asyncio.gather(*(gateway.counts(name) for name in list(stock)[:_MOST_GLANCES]))
+        glances = dict(zip(stock, counts, strict=False))
+        mine = [
+            row(cluster, prefix, details.get(name, {}), currency, glances.get(name))
+            for name, cluster in stock.items()
+        ]
+        looked_at = [cluster for cluster in every if everybody and filter.takes(cluster)]
+        others = [row(it, prefix, it, currency) for it in looked_at if it.get("name") not in stock]
+        page = prefix
+        if everybody:
+            asked = {"everybody": "1", "user": filter.user, "group": filter.group}
+            page += "?" + urlencode({name: value for name, value in asked.items() if value})
+        self.set_header("Content-Security-Policy", _LIVE_POLICY)
         self.finish(
             render(
                 "clusters.html",
@@ -168,9 +191,15 @@ class MyClusters(Page):
                 told=told,
                 clusters=mine,
                 others=others,
+                ended=[over(cluster) for cluster in found.get("ended", ())],
                 admin=bool(found.get("admin")),
-                everybody=bool(found.get("everybody")),
+                everybody=everybody,
+                filter=filter,
+                choices=choices(every),
+                summary=summary(looked_at, currency),
                 here=prefix,
+                page=page,
+                script=Markup(_LIVE),  # noqa: S704 - a file of ours
                 stop=f"{prefix}stop",
                 scale=f"{prefix}scale",
                 xsrf=Markup(self.xsrf_form_html()),  # noqa: S704 - Tornado's own form field
@@ -265,45 +294,6 @@ async def _details(gateway: Gateway, token: str, *, everybody: bool) -> Mapping[
             return {}
         raise
     return found if isinstance(found, Mapping) and isinstance(found.get("clusters"), list) else {}
-
-
-def _row(cluster: Mapping[str, Any], prefix: str, details: Mapping[str, Any]) -> dict[str, Any]:
-    started = cluster.get("start_time")
-    when = None
-    if isinstance(started, (int, float)):
-        # Milliseconds, like all of dask-gateway's times.
-        when = datetime.datetime.fromtimestamp(started / 1000, datetime.UTC)
-    name = str(cluster.get("name", ""))
-    has_dashboard = bool(cluster.get("dashboard_route")) and is_cluster_name(name)
-    return {
-        "owner": str(details.get("owner", "")),
-        "kind": " · ".join(filter(None, (str(details.get("size", "")), str(details.get("image", ""))))),
-        "workers": _workers(details),
-        "why": str(details.get("why") or ""),
-        "price": str(details.get("price") or ""),
-        "alone": bool(details.get("alone")),
-        "wanted": details.get("wanted"),
-        "name": name,
-        "status": str(cluster.get("status", "")).lower(),
-        "started": when.strftime("%d %B, %H:%M UTC") if when else "",
-        "started_iso": when.isoformat() if when else "",
-        "dashboard": f"{prefix}clusters/{name}/status" if has_dashboard else "",
-    }
-
-
-def _workers(details: Mapping[str, Any]) -> str:
-    """Return what a cluster's workers come to, in words; empty where nothing is told of them."""
-    wanted, granted = details.get("wanted"), details.get("granted")
-    if not isinstance(wanted, int) or not isinstance(granted, int):
-        return ""
-    counts = [
-        (details.get("running"), "running"),
-        (details.get("pending") or None, "on the way"),
-        (granted, "granted"),
-        (wanted, "wanted"),
-    ]
-    words = " · ".join(f"{count} {what}" for count, what in counts if isinstance(count, int))
-    return f"Workers: {words}"
 
 
 class Pages:

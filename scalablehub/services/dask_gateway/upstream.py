@@ -26,6 +26,7 @@ from scalablehub.services.dask_gateway.headers import (
     passed_on,
 )
 from scalablehub.services.dask_gateway.identity import token_key
+from scalablehub.services.dask_gateway.listing import COUNTS
 from scalablehub.services.dask_gateway.refusals import (
     Refusal,
     bad_body,
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 
 SMALL_BYTES = 64 * 1024
 READ_BYTES = 256 * 1024
+_GLANCE_SECONDS = 1.0
 _LOCATION = istr("Location")
 _AUTHORIZATION = istr("Authorization")
 _BODILESS = frozenset({204, 304})
@@ -191,6 +193,22 @@ class Gateway:
                 raise gateway_failed() from None
         finally:
             response.release()
+
+    async def counts(self, cluster: str) -> Any:
+        """Return what a cluster's scheduler says of its tasks; None if it says nothing soon, or no JSON.
+
+        The scheduler is a user's program: it is not told who asks, and gets neither time nor room.
+        """
+        try:
+            async with asyncio.timeout(_GLANCE_SECONDS):
+                async with self.session.get(
+                    self.url(f"/clusters/{cluster}/{COUNTS}"), allow_redirects=False
+                ) as response:
+                    if response.status != 200:
+                        return None
+                    return json.loads(await response.content.read(SMALL_BYTES))
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError, RecursionError):
+            return None
 
     def known_owner(self, key: bytes, cluster: str) -> bool:
         """Tell whether a fresh answer says that the token with this key owns `cluster`, without waiting."""
