@@ -196,7 +196,7 @@ def _rights(instance: str, namespace: str) -> list[dict[str, Any]]:
         "resources": ["daskclusters"],
         "verbs": ["get", "list", "watch", "create", "patch", "delete"],
     }
-    here = {"apiGroups": [""], "resources": ["secrets", "pods"], "verbs": ["get", "list", "delete"]}
+    here = {"apiGroups": [""], "resources": ["secrets", "pods"], "verbs": ["get", "list", "watch", "delete"]}
     return [
         {
             "apiVersion": "v1",

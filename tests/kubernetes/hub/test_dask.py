@@ -2,19 +2,97 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.kubernetes.hub.clusters import STOP, WORK, no_pods_left, pods
 from tests.kubernetes.kubectl import Kubectl
-from tests.kubernetes.research_hub import DASK, Person, ResearchHub
+from tests.kubernetes.research_hub import DASK, GATEWAY, HUB, Person, ResearchHub
 from tests.stack import call, until
 
 
 def test_a_cluster_computes_and_goes(alice: Person, hub: ResearchHub) -> None:
     assert alice.run_python(WORK)["total"] == 328350
     until(lambda: not hub.kubectl.list("pods", DASK), "its pods end", 90)
+
+
+@pytest.fixture(scope="module")
+def carol(hub: ResearchHub) -> Iterator[Person]:
+    """Somebody with a server named `clusters`, whose clusters end with it."""
+    person = hub.sign_in("carol")
+    person.start_server({"size": "small"}, server="clusters")
+    yield person
+    person.stop_server("clusters")
+
+
+FAILING = """
+import json
+from dask_gateway import Gateway
+with Gateway() as gateway:
+    try:
+        gateway.new_cluster(environment={"PYTHONHOME": "/nowhere"})
+    except Exception as error:
+        print(json.dumps(str(error)))
+"""
+
+
+def test_who_waits_for_a_scheduler_that_fails_is_told_its_last_words(carol: Person, hub: ResearchHub) -> None:
+    told = str(carol.run_python(FAILING, server="clusters"))
+    assert "Its scheduler ended: it failed (exit code 1)" in told
+    assert "No module named 'encodings'" in told
+    (ended,) = seen(hub, carol)["ended"]
+    assert "No module named 'encodings'" in ended["reason"]
+
+
+_ASK = """
+import sys, urllib.request
+request = urllib.request.Request(sys.argv[1], headers={"Authorization": "jupyterhub " + sys.argv[2]})
+print(urllib.request.urlopen(request, timeout=10).read().decode())
+"""
+
+
+def seen(hub: ResearchHub, person: Person) -> dict[str, Any]:
+    """Return what My clusters has to show somebody, asked where the hub's service asks."""
+    where = f"http://traefik-dask-gateway.{GATEWAY}/api/scalablehub/clusters"
+    text = hub.kubectl(
+        *("exec", "deployment/hub", "-n", HUB, "-i", "--", "python3", "-", where, person.token), given=_ASK
+    )
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+SCALED = """
+import json, sys
+from dask_gateway import Gateway
+with Gateway() as gateway:
+    names = [report.name for report in gateway.list_clusters()]
+    cluster = gateway.connect(names[0]) if names else gateway.new_cluster(
+        worker_size="giant", shutdown_on_close=False
+    )
+    cluster.scale(int(sys.argv[1]))
+    cluster.close(shutdown=False)
+    print(json.dumps("scaled"))
+"""
+
+
+def test_workers_for_which_there_is_no_room_say_so_and_go_when_they_are_not_wanted(
+    carol: Person, hub: ResearchHub
+) -> None:
+    def cluster() -> dict[str, Any]:
+        (found,) = seen(hub, carol)["clusters"]
+        return dict(found)
+
+    try:
+        carol.run_python(SCALED, "4", server="clusters")
+        until(lambda: "Insufficient memory" in cluster()["why"] and cluster()["pending"] > 1, "some pend", 60)
+        carol.run_python(SCALED, "0", server="clusters")
+        until(lambda: cluster()["pending"] == 0, "none is on the way", 45)
+    finally:
+        carol.run_python(STOP, server="clusters")
+        no_pods_left(hub)
 
 
 def test_workers_have_the_image_of_the_server(cluster_of_alice: dict[str, Any], hub: ResearchHub) -> None:
@@ -42,9 +120,8 @@ def test_pods_have_no_right_that_they_do_not_need(cluster_of_alice: dict[str, An
 
 
 def test_the_dashboard_is_its_owners(
-    cluster_of_alice: dict[str, Any], alice: Person, bob: Person, hub: ResearchHub
+    cluster_of_alice: dict[str, Any], alice: Person, bob: Person, carol: Person, hub: ResearchHub
 ) -> None:
-    carol = hub.sign_in("carol")
     path = f"services/dask-gateway/clusters/{cluster_of_alice['name']}/status"
     statuses = {
         "alice": alice.call("GET", path)[0],

@@ -166,7 +166,7 @@ def test_the_hub_may_do_no_more_than_the_chart_lets_it(kubectl: Kubectl) -> None
 def test_the_gateway_ends_pods_of_clusters_only(kubectl: Kubectl) -> None:
     account = "--as=system:serviceaccount:gateway:gateway"
     may = {"dask": "yes", "hub": "no", "gateway": "no", "kube-system": "no"}
-    for verb in ("list", "delete"):
+    for verb in ("list", "watch", "delete"):
         said = {
             namespace: kubectl("auth", "can-i", verb, "pods", "-n", namespace, account, check=False).strip()
             for namespace in may
