@@ -14,7 +14,7 @@ from traitlets.config import Config
 from traitlets.config.loader import LazyConfigValue
 from traitlets.utils.importstring import import_item
 
-from scalablehub.dask.tls import scheduler_options, worker_options
+from scalablehub.dask.commands import Part, command_in_image
 from scalablehub.errors import PublicError, shown
 
 BACKEND = "scalablehub.dask.kubernetes.ScalableKubeBackend"
@@ -45,9 +45,10 @@ def configure(c: Config) -> None:
         "Set gateway.auth.type to 'jupyterhub' in the chart's values",
     )
     # dask-gateway's own defaults are commands that Dask has no longer.
-    for part, options in (("scheduler", scheduler_options()), ("worker", worker_options())):
+    parts: tuple[Part, ...] = ("scheduler", "worker")
+    for part in parts:
         if not any(_is_set(c, section, f"{part}_cmd") for section in ("ClusterConfig", "KubeClusterConfig")):
-            c.KubeClusterConfig[f"{part}_cmd"] = ["dask", part, *options]
+            c.KubeClusterConfig[f"{part}_cmd"] = command_in_image(part)
 
 
 def _replace(c: Config, trait: str, stock: tuple[str, ...], ours: str, remedy: str) -> None:

@@ -98,7 +98,7 @@ class ScalableLocalBackend(KeepingClusters, UnsafeLocalBackend):  # type: ignore
                 cluster.name,
                 cluster.username,
                 (cluster.stop_time or 0) / 1000,
-                self._reason(cluster.name) if cluster.name in self._reasons else "",
+                self._reason(cluster.name) if cluster.model_status is ClusterStatus.FAILED else "",
                 cluster.options["worker_size"],
                 cluster.options["image"],
             )

@@ -130,7 +130,8 @@ def _about_dask(report: Report, hub: Hub) -> Iterable[Finding]:
             )
         else:
             yield Finding(Level.FINE, name, version)
-    if dask is not None and report.commands.get("dask") is None:
+    # Images of before late in 2022 have commands of other names.
+    if dask is not None and all(report.commands.get(name) is None for name in ("dask", "dask-scheduler")):
         yield Finding(
             Level.MISSING, "dask", "is there, but not its command on the PATH, which clusters start"
         )

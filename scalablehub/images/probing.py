@@ -22,7 +22,7 @@ PACKAGES = (
     "dask-labextension",
     "jupyter-server-proxy",
 )
-COMMANDS = ("jupyterhub-singleuser", "dask", "R")
+COMMANDS = ("jupyterhub-singleuser", "dask", "dask-scheduler", "R")
 
 _MARK = "scalablehub-report "
 

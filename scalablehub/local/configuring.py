@@ -8,8 +8,8 @@ from typing import Any
 
 from traitlets.config import Config
 
+from scalablehub.dask.commands import command_in_prefix
 from scalablehub.dask.options import cluster_options
-from scalablehub.dask.tls import scheduler_options, worker_options
 from scalablehub.decisions import Decision, ImageChoice, SizeChoice
 from scalablehub.hub import LOCAL_SPAWNER, SERVICE, configure
 from scalablehub.local.plan import HOST, Plan, read_plan
@@ -105,10 +105,10 @@ def configure_gateway(c: Config, plan: Plan | None = None) -> None:
 
 def _dask_commands(_decision: Decision, _size: SizeChoice, image: ImageChoice) -> dict[str, Any]:
     """Return how an environment of this machine runs Dask."""
-    dask = [str(Path(image.prefix or sys.prefix) / "bin" / "python"), "-m", "dask"]
+    prefix = Path(image.prefix or sys.prefix)
     return {
-        "scheduler_cmd": [*dask, "scheduler", *scheduler_options()],
-        "worker_cmd": [*dask, "worker", *worker_options()],
+        "scheduler_cmd": command_in_prefix("scheduler", prefix),
+        "worker_cmd": command_in_prefix("worker", prefix),
     }
 
 

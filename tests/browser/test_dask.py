@@ -173,6 +173,31 @@ def test_ones_clusters_are_listed_and_nobody_elses(lab: Lab, new_page: NewPage, 
         expect(page.get_by_text(name, exact=True)).to_have_count(count)
 
 
+def test_the_page_of_clusters_follows_them_and_leaves_alone_what_one_writes(
+    new_page: NewPage, stack: Stack
+) -> None:
+    kate, json = stack.sign_in("kate"), {"Content-Type": "application/json"}
+    page = new_page()
+    sign_in(page, stack, "kate")
+    page.wait_for_url("**/hub/spawn")
+    page.goto(stack.url + CLUSTERS)
+    expect(page.get_by_text("You have no cluster.")).to_be_visible()
+    loaded = page.evaluate("window.loaded = performance.timeOrigin")
+    status, made = kate.call("POST", f"{CLUSTERS}api/v1/clusters/", {"cluster_options": {}}, **json)
+    assert status == 201, made
+    expect(page.get_by_text("Tasks: 0 in all")).to_be_visible(timeout=60_000)
+    page.get_by_role("spinbutton").fill("3")
+    kate.call("POST", f"{CLUSTERS}api/v1/clusters/{made['name']}/scale", {"count": 1}, **json)
+    expect(page.get_by_text("1 granted · 1 wanted")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("spinbutton")).to_have_value("3")
+    expect(page.get_by_role("spinbutton")).to_be_focused()
+    page.get_by_role("heading", name="My Dask clusters").click()
+    kate.call("DELETE", f"{CLUSTERS}api/v1/clusters/{made['name']}")
+    expect(page.get_by_text("You stopped it, or it had nothing to do")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("You have no cluster.")).to_be_visible()
+    assert page.evaluate("window.loaded") == loaded
+
+
 def test_cluster_is_stopped_without_javascript(new_page: NewPage, stack: Stack) -> None:
     status, made = stack.sign_in("judy").call(
         "POST", f"{CLUSTERS}api/v1/clusters/", {"cluster_options": {}}, **{"Content-Type": "application/json"}

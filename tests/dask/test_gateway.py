@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from traitlets.config import Config, PyFileConfigLoader
 
+from scalablehub.dask.commands import command_in_image
 from scalablehub.dask.gateway import AUTHENTICATOR, BACKEND, configure
-from scalablehub.dask.tls import scheduler_options, worker_options
 from scalablehub.errors import PublicError
 
 KUBE = "dask_gateway_server.backends.kubernetes.KubeBackend"
@@ -39,14 +39,8 @@ def load(folder: Path, text: str = CHART + EXTRA) -> Config:
 def test_two_lines_after_the_charts_own_replace_backend_and_authenticator(tmp_path: Path) -> None:
     c = load(tmp_path)
     assert (c.DaskGateway.backend_class, c.DaskGateway.authenticator_class) == (BACKEND, AUTHENTICATOR)
-    assert c.KubeClusterConfig.scheduler_cmd[:2] == ["dask", "scheduler"]
-    assert c.KubeClusterConfig.worker_cmd[:2] == ["dask", "worker"]
-
-
-def test_schedulers_and_workers_cure_their_tls_streams(tmp_path: Path) -> None:
-    c = load(tmp_path)
-    assert c.KubeClusterConfig.scheduler_cmd[2:] == scheduler_options()
-    assert c.KubeClusterConfig.worker_cmd[2:] == worker_options()
+    assert c.KubeClusterConfig.scheduler_cmd == command_in_image("scheduler")
+    assert c.KubeClusterConfig.worker_cmd == command_in_image("worker")
 
 
 def test_what_the_chart_set_stays(tmp_path: Path) -> None:
@@ -66,12 +60,12 @@ def test_commands_of_the_admin_stay(tmp_path: Path, section: str) -> None:
     c = load(tmp_path, f"{CHART}c.{section}.worker_cmd = ['mine']\n{EXTRA}")
     assert c[section].worker_cmd == ["mine"]
     assert ("worker_cmd" in c.KubeClusterConfig) == (section == "KubeClusterConfig")
-    assert c.KubeClusterConfig.scheduler_cmd[:2] == ["dask", "scheduler"]
+    assert c.KubeClusterConfig.scheduler_cmd == command_in_image("scheduler")
 
 
 def test_a_value_that_was_only_looked_at_is_not_set(tmp_path: Path) -> None:
     c = load(tmp_path, f"{CHART}c.ClusterConfig.worker_cmd\n{EXTRA}")
-    assert c.KubeClusterConfig.worker_cmd[:2] == ["dask", "worker"]
+    assert c.KubeClusterConfig.worker_cmd == command_in_image("worker")
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,7 @@ def said(changes: dict[str, Any], **hub: Any) -> list[str]:
             {"commands": {"dask": None}},
             ["missing: dask is there, but not its command on the PATH, which clusters start"],
         ),
+        ({"commands": {"dask": None, "dask-scheduler": "/opt/env/bin/dask-scheduler"}}, []),
         (
             {"packages": {"dask-gateway": None}},
             [

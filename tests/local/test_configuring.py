@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from traitlets.config import Config
 
-from scalablehub.dask.tls import scheduler_options, worker_options
+from scalablehub.dask.commands import command_in_prefix
 from scalablehub.local.configuring import configure_gateway, configure_hub
 from scalablehub.local.plan import Plan
 from tests.descriptions import written
@@ -197,6 +197,5 @@ def test_gateway_decides_with_the_description_and_what_is_not_here(tmp_path: Pat
 def test_cluster_runs_in_the_environment_that_was_chosen(tmp_path: Path) -> None:
     options = gateway_of(planned(tmp_path)).Backend.cluster_options(ALICE)
     made = options.get_configuration(options.parse_options({"image": "geo"}), ALICE)
-    dask = ["/opt/geo/bin/python", "-m", "dask"]
-    assert made["scheduler_cmd"] == [*dask, "scheduler", *scheduler_options()]
-    assert made["worker_cmd"] == [*dask, "worker", *worker_options()]
+    assert made["scheduler_cmd"] == command_in_prefix("scheduler", Path("/opt/geo"))
+    assert made["worker_cmd"] == command_in_prefix("worker", Path("/opt/geo"))
