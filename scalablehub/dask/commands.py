@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from scalablehub.dask.tls import scheduler_options, worker_options
+from scalablehub.dask.cures import scheduler_options, worker_options
 
 Part = Literal["scheduler", "worker"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from scalablehub.dask.tls import client_environment
+from scalablehub.dask.cures import client_environment
 from scalablehub.decisions import DaskChoice
 
 

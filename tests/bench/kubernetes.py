@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from scalablehub.dask.tls import client_environment, scheduler_options, worker_options
+from scalablehub.dask.cures import client_environment, scheduler_options, worker_options
 from scalablehub.pods import CONTAINER_SECURITY_CONTEXT, POD_SECURITY_CONTEXT
 from tests.bench.measuring import Row, added, at_most, ratio
 from tests.bench.whole import time_click

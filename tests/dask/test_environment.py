@@ -4,8 +4,8 @@ import dask.config
 import pytest
 from dask_gateway.client import format_template
 
+from scalablehub.dask.cures import client_environment
 from scalablehub.dask.environment import dask_environment
-from scalablehub.dask.tls import client_environment
 from scalablehub.decisions import DaskChoice, User, decide
 from scalablehub.description import resolve
 from tests.descriptions import described

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scalablehub._version import __version__
-from scalablehub.dask.tls import cure
+from scalablehub.dask.cures import TLS, cure
 from scalablehub.images import Asked, Hub, judge, probe_program, read_report
 from tests.kubernetes.cluster import Unsupported
 from tests.kubernetes.images.building import build
@@ -104,9 +104,9 @@ def test_only_the_newer_python_loses_streams_and_the_cure_helps_it(
 ) -> None:
     streams = STREAMS.read_text()
     assert user("python3", "-", "broken", script=streams) == "lost"
-    assert user("python3", "-", "broken", cure(), script=streams) == "hello"
+    assert user("python3", "-", "broken", cure(TLS), script=streams) == "hello"
     assert older_user("python3", "-", "broken", script=streams) == "hello"
-    assert older_user("python3", "-", "broken", cure(), script=streams) == "hello"
+    assert older_user("python3", "-", "broken", cure(TLS), script=streams) == "hello"
 
 
 def test_r_runs_in_a_notebook_as_anybody(user: Running) -> None:
