@@ -94,7 +94,9 @@ def test_command_reference_lists_every_option(name: str) -> None:
             "beyond-the-description",
             "your-own-image",
             "choices-by-group",
+            "choose-workers",
             "limit-clusters",
+            "sizes-from-your-nodes",
         )
         for block in YAML_BLOCK.findall((ROOT / "docs" / "how-to" / f"{name}.md").read_text())
     ],
