@@ -39,6 +39,7 @@ KUBE_SPAWNER = "scalablehub.spawner.kubernetes.ScalableKubeSpawner"
 PAGES = Path(__file__).parent / "spawner" / "pages"
 """JupyterHub's pages about starting a server, in our words."""
 _LOCAL_SPAWNER_ENTRY_POINT = "scalablehub-local"
+_OPENER_POLICY = "Cross-Origin-Opener-Policy"
 _STOCK_KUBE_SPAWNERS = ("kubespawner.KubeSpawner", "kubespawner.spawner.KubeSpawner")
 
 
@@ -181,6 +182,7 @@ def configure_dask_gateway(c: Config) -> None:
     _merge_named(c.JupyterHub, "services", service)
     _grant(c, dask)
     _serve_description(c)
+    _keep_pages_from_openers(c)
 
 
 DROP_INS: tuple[Callable[[Config], None], ...] = (
@@ -327,6 +329,22 @@ def _serve_description(c: Config) -> None:
         "services": [SERVICE],
     }
     _merge_named(c.JupyterHub, "load_roles", role)
+
+
+def _keep_pages_from_openers(c: Config) -> None:
+    """Keep a page of somebody's own code, such as a dashboard, from reading a hub's page that it opens.
+
+    All have one origin, unless the hub gives them domains of their own. JupyterHub refuses frames and
+    requests; a window is cut off from its opener by the header.
+    """
+    settings = _written(c.JupyterHub).get("tornado_settings") or {}
+    headers = dict(settings.get("headers") or {})
+    if _OPENER_POLICY.lower() not in map(str.lower, headers):
+        changed = {"headers": headers | {_OPENER_POLICY: "same-origin"}}
+        if isinstance(c.JupyterHub.get("tornado_settings"), dict):
+            c.JupyterHub.tornado_settings = settings | changed
+        else:
+            c.JupyterHub.tornado_settings.update(changed)
 
 
 def _add_choice_pages(c: Config) -> None:

@@ -84,6 +84,7 @@ def plain(c: Config) -> dict[str, Any]:
     scopes = Config({"Spawner": c.Spawner}).Spawner.get("server_token_scopes")
     return {
         "services": app.services,
+        "tornado_settings": app.tornado_settings,
         "roles": app.load_roles,
         "handlers": sorted(app.extra_handlers, key=lambda handler: handler[0]),
         "custom scopes": app.custom_scopes,
@@ -254,6 +255,29 @@ def test_both_loaders_give_the_same_configuration(tmp_path: Path) -> None:
     chart = plain(load_as_z2jh(tmp_path, *DROP_INS, before=before))
     hub_alone = plain(load_as_jupyterhub(tmp_path, *DROP_INS, before=before + token))
     assert chart == hub_alone
+
+
+@pytest.mark.parametrize(
+    ("before", "settings"),
+    [
+        ("", {}),
+        ("c.JupyterHub.tornado_settings = {'slow_spawn_timeout': 0}", {"slow_spawn_timeout": 0}),
+        ("c.JupyterHub.tornado_settings.update({'slow_spawn_timeout': 0})", {"slow_spawn_timeout": 0}),
+        (
+            "c.JupyterHub.tornado_settings = {'headers': {'X-Of': 'mine'}}",
+            {"headers": {"X-Of": "mine", "Cross-Origin-Opener-Policy": "same-origin"}},
+        ),
+        (
+            "c.JupyterHub.tornado_settings = {'headers': {'cross-origin-opener-policy': 'unsafe-none'}}",
+            {"headers": {"cross-origin-opener-policy": "unsafe-none"}},
+        ),
+    ],
+)
+def test_pages_of_the_hub_are_cut_off_from_who_opens_them(
+    load: Load, before: str, settings: dict[str, Any]
+) -> None:
+    ours = {"headers": {"Cross-Origin-Opener-Policy": "same-origin"}}
+    assert plain(load(before))["tornado_settings"] == ours | settings
 
 
 def test_drop_ins_that_are_loaded_twice_change_nothing_more(load: Load) -> None:

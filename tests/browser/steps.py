@@ -27,9 +27,9 @@ def find_chromium() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser")
 
 
-def launch(chromium: BrowserType, path: str) -> Browser:
+def launch(chromium: BrowserType, path: str, *flags: str) -> Browser:
     """Return a browser that asks nobody but the hub for anything."""
-    return chromium.launch(executable_path=path, args=_FLAGS)
+    return chromium.launch(executable_path=path, args=[*_FLAGS, *flags])
 
 
 def sign_in(page: Page, stack: Stack, name: str, password: str | None = None) -> None:
