@@ -13,7 +13,7 @@ from typing import Any
 
 from scalablehub.local.proxy import proxy_command
 from tests.bench import machine
-from tests.bench.kubernetes import measure_kubernetes
+from tests.bench.kubernetes import measure_kubernetes, measure_workers
 from tests.bench.measuring import Row, table
 from tests.bench.page import measure_page
 from tests.bench.proxies import Effort, all_ways, measure_requests, measure_streams
@@ -21,9 +21,9 @@ from tests.bench.spawning import measure_spawning
 from tests.bench.whole import measure_whole
 
 RESULTS = Path(__file__).parent / "results"
-PARTS = ("proxy", "stream", "choosing", "page", "stack", "kubernetes")
+PARTS = ("proxy", "stream", "choosing", "page", "stack", "kubernetes", "workers")
 # Kubernetes needs root and a while, so it is measured when it is asked for.
-BY_DEFAULT = PARTS[:-1]
+BY_DEFAULT = PARTS[:-2]
 FULL = Effort(rounds=5, seconds=1.5, stream_bytes=1024**3)
 QUICK = Effort(rounds=2, seconds=0.3, stream_bytes=128 * 1024**2)
 # The last rounds are left out when a slow machine has used this up.
@@ -56,6 +56,10 @@ NOTES = {
         "Bare is the same deployment with ScalableHub.enabled: false, which is plain KubeSpawner, and with "
         "dask-gateway's own backend, reached without the hub's service. The images are present; hub and "
         "gateway start anew before each round."
+    ),
+    "workers": (
+        "As for kubernetes. Workers of 0.01 cores and 350 MB on one node; what takes the time is to start "
+        "their Python."
     ),
 }
 
@@ -113,6 +117,8 @@ def _measure(part: str, command: list[str], effort: Effort, *, quick: bool) -> l
         folder = Path(name)
         if part == "kubernetes":
             return measure_kubernetes(folder, 1 if quick else effort.rounds)
+        if part == "workers":
+            return measure_workers(folder, 1 if quick else effort.rounds)
         if part == "choosing":
             return measure_spawning(effort.rounds)
         if part == "page":

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from scalablehub.dask.cures import client_environment, scheduler_options, worker_options
 from scalablehub.pods import CONTAINER_SECURITY_CONTEXT, POD_SECURITY_CONTEXT
@@ -29,8 +30,9 @@ c.JupyterHubAuthenticator.use_service_access_scopes = False
 c.KubeClusterConfig.image = {image!r}
 c.KubeClusterConfig.scheduler_cmd = ["dask", "scheduler", *{scheduler!r}]
 c.KubeClusterConfig.worker_cmd = ["dask", "worker", *{worker!r}]
-c.KubeClusterConfig.worker_memory = "1G"
-c.KubeClusterConfig.worker_cores = c.KubeClusterConfig.scheduler_cores = 0.1
+c.KubeClusterConfig.worker_memory = {memory}
+c.KubeClusterConfig.worker_cores = {cores}
+c.KubeClusterConfig.scheduler_cores = 0.1
 c.KubeClusterConfig.worker_cores_limit = c.KubeClusterConfig.scheduler_cores_limit = 2
 c.KubeClusterConfig.scheduler_extra_pod_config = c.KubeClusterConfig.worker_extra_pod_config = {{
     "securityContext": {{
@@ -89,14 +91,65 @@ with Gateway() as gateway:
 """
 
 
+# Fifty workers have to fit on the node beside all else.
+_CROWD, _CORES, _MEMORY = 50, 0.01, 350 * 2**20
+_ROOM = {
+    "sizes": {"crowd": {"node": "standard", "cores": _CORES, "memory": f"{_MEMORY >> 20}M"}},
+    "dask": {"max_workers": _CROWD},
+}
+_SCALE = """
+import json, os, sys, time
+os.environ.update(json.loads(sys.argv[1]))
+count, options = int(sys.argv[2]), json.loads(sys.argv[3])
+from dask_gateway import Gateway
+
+with Gateway() as gateway, gateway.new_cluster(**options) as cluster, cluster.get_client() as client:
+    start = time.perf_counter()
+    cluster.scale(count)
+    client.wait_for_workers(count, timeout=400)
+    there = time.perf_counter()
+    cluster.scale(0)
+    while client.scheduler_info()["workers"]:
+        time.sleep(0.1)
+    print(json.dumps([there - start, time.perf_counter() - there]))
+"""
+
+
 def measure_kubernetes(folder: Path, rounds: int) -> list[Row]:
     """Compare both, round by round; the first round is not counted, except when it is the only one."""
+    with _installed(folder) as hub:
+        return _measure_rounds(hub, rounds)
+
+
+def measure_workers(folder: Path, rounds: int) -> list[Row]:
+    """Compare how long fifty workers take to come and to go; a server of each side is there already."""
+    seconds: dict[str, dict[str, list[float]]] = {way: {OURS: [], BARE: []} for way in ("come", "go")}
+    with _installed(folder) as hub:
+        for _ in range(rounds):
+            for side in (BARE, OURS):
+                with _deployed(hub, bare=side == BARE, cores=_CORES, memory=_MEMORY) as person:
+                    person.start_server({"size": "small"} if side == OURS else {})
+                    options = {"worker_size": "crowd"} if side == OURS else {}
+                    arguments = (json.dumps(_way(bare=side == BARE)), str(_CROWD), json.dumps(options))
+                    come, go = person.run_python(_SCALE, *arguments, timeout_seconds=500)
+                    _until_none_is_left(hub)
+                seconds["come"][side].append(come)
+                seconds["go"][side].append(go)
+    aim = at_most(1.05)
+    return [
+        ratio(f"Kubernetes: scale 0 → {_CROWD} workers", "s", seconds["come"], (OURS, BARE), aim),
+        ratio(f"Kubernetes: scale {_CROWD} → 0 workers", "s", seconds["go"], (OURS, BARE), aim),
+    ]
+
+
+@contextmanager
+def _installed(folder: Path) -> Iterator[ResearchHub]:
     cluster = up()
     hub = ResearchHub(Kubectl(cluster.kubectl, cluster.kubeconfig), load_images(cluster, folder))
     hub.install()
     hub.kubectl.apply(_WAY_TO_TRAEFIK)
     try:
-        return _measure_rounds(hub, rounds)
+        yield hub
     finally:
         hub.kubectl.delete(_WAY_TO_TRAEFIK)
 
@@ -125,6 +178,18 @@ def _rows(what: str, values: dict[str, list[float]]) -> list[Row]:
 
 def _measure(hub: ResearchHub, *, bare: bool) -> tuple[float, float, float]:
     """Return seconds from click to lab, the hub's CPU of it, and `new_cluster()` to the first result."""
+    with _deployed(hub, bare=bare) as person:
+        before = _cpu_seconds(hub)
+        click = time_click(hub.url, person.name, person.token)
+        return click, _cpu_seconds(hub) - before, _first_result(person, bare=bare)
+
+
+@contextmanager
+def _deployed(hub: ResearchHub, *, bare: bool, cores: float = 0.1, memory: int = 2**30) -> Iterator[Person]:
+    """Have hub and gateway anew, as one side has them, and somebody who is signed in.
+
+    The size of workers is that of the bare side; ours has a size for each.
+    """
     name, _, tag = hub.images.user.rpartition(":")
     hub.changes = (
         {
@@ -132,13 +197,17 @@ def _measure(hub: ResearchHub, *, bare: bool) -> tuple[float, float, float]:
             "singleuser": {"image": {"name": name, "tag": tag}},
         }
         if bare
-        else {}
+        else {"hub": {"config": {"ScalableHub": _ROOM}}}
     )
     hub.gateway_changes = (
         {
             "gateway": {
                 "extraConfig": _STOCK_GATEWAY.format(
-                    image=hub.images.user, scheduler=scheduler_options(), worker=worker_options()
+                    image=hub.images.user,
+                    scheduler=scheduler_options(),
+                    worker=worker_options(),
+                    cores=cores,
+                    memory=memory,
                 )
             }
         }
@@ -149,9 +218,7 @@ def _measure(hub: ResearchHub, *, bare: bool) -> tuple[float, float, float]:
     hub.upgrade_gateway()
     person = hub.sign_in("alice")
     try:
-        before = _cpu_seconds(hub)
-        click = time_click(hub.url, person.name, person.token)
-        return click, _cpu_seconds(hub) - before, _first_result(person, bare=bare)
+        yield person
     finally:
         person.stop_server()
 
@@ -170,18 +237,24 @@ def _cpu_seconds(hub: ResearchHub) -> float:
 
 
 def _first_result(person: Person, *, bare: bool) -> float:
-    traefik = f"traefik-dask-gateway.{GATEWAY}"
-    environment: dict[str, Any] = (
-        {
-            "DASK_GATEWAY__ADDRESS": f"http://{traefik}",
-            "DASK_GATEWAY__PROXY_ADDRESS": f"gateway://{traefik}:8786",
-            "DASK_GATEWAY__AUTH__TYPE": "jupyterhub",
-            # Without the cure of TLS streams the bare one would not work in this image.
-            **client_environment(),
-        }
-        if bare
-        else {}
-    )
-    seconds: float = person.run_python(_CLUSTER, json.dumps(environment))
-    until(lambda: not person.hub.kubectl.list("pods", DASK), "the cluster's pods end", 90)
+    seconds: float = person.run_python(_CLUSTER, json.dumps(_way(bare=bare)))
+    _until_none_is_left(person.hub)
     return seconds
+
+
+def _way(*, bare: bool) -> dict[str, str]:
+    """Return the environment of a client, beside what the hub gives it."""
+    if not bare:
+        return {}
+    traefik = f"traefik-dask-gateway.{GATEWAY}"
+    return {
+        "DASK_GATEWAY__ADDRESS": f"http://{traefik}",
+        "DASK_GATEWAY__PROXY_ADDRESS": f"gateway://{traefik}:8786",
+        "DASK_GATEWAY__AUTH__TYPE": "jupyterhub",
+        # Without the cure of TLS streams the bare one would not work in this image.
+        **client_environment(),
+    }
+
+
+def _until_none_is_left(hub: ResearchHub) -> None:
+    until(lambda: not hub.kubectl.list("pods", DASK), "the cluster's pods end", 180)

@@ -83,10 +83,17 @@ class Kubectl:
                 raise AssertionError(f"{error}\n{pods[-6000:]}\n{logs}") from None
 
     def execute(
-        self, pod: str, namespace: str, *command: str, given: str | None = None, check: bool = True
+        self,
+        pod: str,
+        namespace: str,
+        *command: str,
+        given: str | None = None,
+        check: bool = True,
+        timeout_seconds: float = 180,
     ) -> str:
         """Run a command in a pod's first container, and return what it writes."""
-        return self("exec", "-i", pod, "-n", namespace, "--", *command, given=given, check=check)
+        arguments = ("exec", "-i", pod, "-n", namespace, "--", *command)
+        return self(*arguments, given=given, check=check, timeout_seconds=timeout_seconds)
 
 
 def _as_list(manifests: Iterable[Manifest]) -> str:

@@ -338,10 +338,12 @@ class Person:
         assert found is not None, f"{self.name} has no pod"
         return found
 
-    def run_python(self, code: str, *arguments: str, server: str = "") -> Any:
+    def run_python(self, code: str, *arguments: str, server: str = "", timeout_seconds: float = 180) -> Any:
         """Run a program in the server's pod, and return the last line that it prints, as JSON."""
         name = self.pod(server)["metadata"]["name"]
-        text = self.hub.kubectl.execute(name, HUB, "python3", "-", *arguments, given=code)
+        text = self.hub.kubectl.execute(
+            name, HUB, "python3", "-", *arguments, given=code, timeout_seconds=timeout_seconds
+        )
         return json.loads(text.strip().splitlines()[-1])
 
 
