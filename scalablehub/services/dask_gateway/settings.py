@@ -24,7 +24,7 @@ class Limits:
     connect_timeout_seconds: float = 4.0
     headers_timeout_seconds: float = 30.0
     body_timeout_seconds: float = 30.0
-    recheck_seconds: float = 30.0
+    recheck_seconds: float = 25.0
     ping_seconds: float = 20.0
     idle_seconds: float = 60.0
     cache_entries: int = 10_000
