@@ -6,6 +6,7 @@ Against the same websockets without the service; against what dask-gateway itsel
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import statistics
 import sys
@@ -74,7 +75,10 @@ def measure_dashboards(folder: Path, rounds: int, seconds: float, *, quick: bool
     for _ in range(rounds):
         # What a service has once taken of memory it takes again: each round has one of its own.
         with _place(folder, clusters) as place:
+            # Collections of the load's own would be measured with it.
+            gc.disable()
             asyncio.run(_measure(place, seconds, idle, seen))
+            gc.enable()
     many = f"{BUSY} websockets at {MESSAGES_PER_SECOND}/s beside {idle} idle ones"
     return [
         absolute(

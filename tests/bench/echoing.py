@@ -5,6 +5,7 @@ A cluster's dashboard is one websocket, which sends back what it gets.
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 
@@ -74,6 +75,7 @@ def application(count: int) -> web.Application:
 
 
 if __name__ == "__main__":
+    gc.disable()  # what stands behind should not halt
     web.run_app(
         application(int(sys.argv[2])), host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None
     )

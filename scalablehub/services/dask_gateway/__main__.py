@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -21,6 +22,9 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     front = Front(settings)
     await front.start()
+    # A full collection halts every websocket. What is there by now stays, and is not looked at again.
+    gc.collect()
+    gc.freeze()
     logging.getLogger(__name__).info("Serving %s at port %s", settings.prefix, front.port)
     await stop.wait()
     await front.close()
