@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scalablehub.cli.against import add_against, check_against
-from scalablehub.cli.descriptions import read_description, summary, view
+from scalablehub.cli.descriptions import cautions, read_description, summary, view
 from scalablehub.cli.measuring import add_measuring, answer, is_asked, prove
 from scalablehub.decisions import User
 
@@ -72,7 +72,8 @@ def _check(options: argparse.Namespace) -> int:
     if is_asked(options):
         return answer(options, description)
     if options.as_user is None:
-        print("\n".join([summary(description), *prove(description)]), flush=True)
+        lines = [summary(description), *cautions(description), *prove(description)]
+        print("\n".join(lines), flush=True)
     else:
         print(view(description, User(options.as_user, frozenset(options.group))), flush=True)
     return 0

@@ -12,6 +12,7 @@ from scalablehub.description import (
     DescriptionError,
     Problem,
     check_complete,
+    egress_warnings,
     load_description,
     resolve,
 )
@@ -81,6 +82,12 @@ def summary(description: Description) -> str:
     counted = [_counted(len(getattr(description, section)), kind) for section, kind in _KINDS]
     dask = "Dask" if description.dask is not None else "no Dask"
     return f"The description can be used: {', '.join([*filter(None, counted), dask])}."
+
+
+def cautions(description: Description) -> list[str]:
+    """Return a line about each thing that can be used and is hardly meant."""
+    found = egress_warnings(description.region, description.buckets)
+    return [f"Take care: ScalableHub.{place} {sentence}." for place, sentence in found]
 
 
 def view(description: Description, user: User) -> str:

@@ -40,6 +40,18 @@ def test_a_good_description_is_told_so(capsys: pytest.CaptureFixture[str], file:
     )
 
 
+def test_a_bucket_of_another_region_is_told(
+    capsys: pytest.CaptureFixture[str], file: Path, tmp_path: Path
+) -> None:
+    over = tmp_path / "over.yaml"
+    over.write_text("ScalableHub: {region: eu-west-1, buckets: {scratch: {region: us-east-1}}}")
+    assert main(["check", "--config", str(file), "--config", str(over)]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == (
+        "Take care: ScalableHub.buckets.scratch.region is us-east-1 and the hub is in eu-west-1: reading "
+        "across regions is slower, and each byte costs; use a copy in the hub's region."
+    )
+
+
 def test_the_shipped_values_are_good(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--config", str(VALUES)]) == 0
     assert capsys.readouterr().out == (
