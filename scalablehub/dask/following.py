@@ -1,8 +1,7 @@
-"""When a cluster has to end because of whose it is: it follows its server, its user's rights, and its age."""
+"""Clusters, and when one has to end: it follows its server, its user's rights, and its age."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scalablehub.dask.owners import Owner
@@ -29,6 +28,7 @@ class KeptCluster:
         linger_seconds: how long it goes on without its server; None is as the description says.
         alone_seconds: how long its server has been gone; None is not at all, as far as is known.
         worker_seconds: the time of all workers that it was granted so far, added up.
+        granted_seconds: how long it has been granted that many.
     """
 
     name: str
@@ -45,6 +45,7 @@ class KeptCluster:
     linger_seconds: int | None = None
     alone_seconds: float | None = None
     worker_seconds: float = 0
+    granted_seconds: float = 0
 
 
 @dataclass(frozen=True)
@@ -66,37 +67,6 @@ class EndedCluster:
     reason: str = ""
     size: str = ""
     image: str = ""
-
-
-@dataclass(frozen=True)
-class Worker:
-    """A worker of a cluster that is there, or on its way.
-
-    Attributes:
-        name: that its backend ends it by.
-        runs: whether it does its work.
-        why: what keeps it from its work, or ended it before, in words; empty if nothing is known to.
-    """
-
-    name: str
-    runs: bool = True
-    why: str = ""
-
-
-def workers_to_end(workers: Sequence[Worker], granted: int, *, given_back: bool) -> list[str]:
-    """Return the names of workers that are too many: the newest, of which those not at work go first.
-
-    Args:
-        workers: the oldest first.
-        granted: how many there may be.
-        given_back: whether the scheduler had its time to give back workers of its own choice. Those that do
-            not work yet have nothing to lose, and dask-gateway leaves some of them.
-    """
-    too_many = max(len(workers) - granted, 0)
-    waiting = [worker.name for worker in workers if not worker.runs]
-    running = [worker.name for worker in workers if worker.runs]
-    ending = waiting[max(len(waiting) - too_many, 0) :]
-    return ending + (running[granted:] if given_back else [])
 
 
 def is_alone(cluster: KeptCluster, owner: Owner) -> bool:

@@ -21,9 +21,10 @@ from traitlets import Dict, Float
 from traitlets.config import LoggingConfigurable
 
 from scalablehub.dask.authenticator import ScalableHubAuthenticator
-from scalablehub.dask.following import EndedCluster, KeptCluster, Worker, is_alone, why_to_end, workers_to_end
+from scalablehub.dask.following import EndedCluster, KeptCluster, is_alone, why_to_end
 from scalablehub.dask.owners import Owner, Owners
 from scalablehub.dask.showing import ClusterPages, shown_cluster, shown_end
+from scalablehub.dask.workers import Worker, workers_to_end
 from scalablehub.decisions import Amount, Bounds, Decision, Grant, User, Wish, decide, excess, grant
 from scalablehub.description import Description
 from scalablehub.errors import PublicError

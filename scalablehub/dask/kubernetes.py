@@ -27,7 +27,7 @@ from kubernetes_asyncio.watch import Watch
 from traitlets import Dict, Float, Integer
 
 from scalablehub.dask.authenticator import Handler
-from scalablehub.dask.following import EndedCluster, KeptCluster, Worker
+from scalablehub.dask.following import EndedCluster, KeptCluster
 from scalablehub.dask.keeping import KeepingClusters, refuse
 from scalablehub.dask.options import LINGER, cluster_options
 from scalablehub.dask.owners import ServerImage
@@ -35,6 +35,7 @@ from scalablehub.dask.pod_states import cluster_of, failure, unschedulable, wait
 from scalablehub.dask.pods import pod_config
 from scalablehub.dask.source import DescriptionSource
 from scalablehub.dask.spending import Spent
+from scalablehub.dask.workers import Worker
 from scalablehub.decisions import Amount, Decision, Grant, ImageChoice, SizeChoice, scheduler_node
 from scalablehub.description import Description
 from scalablehub.description.units import format_seconds
@@ -356,6 +357,7 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
             linger_seconds=options.get(LINGER),
             alone_seconds=None if since is None else max(now - _number(since, 0), 0),
             worker_seconds=spent.at(now, state.granted).worker_seconds,
+            granted_seconds=max(now - spent.until, 0),
         )
 
     def _worker(self, config: Mapping[str, Any], options: Mapping[str, Any]) -> Amount:

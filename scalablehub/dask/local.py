@@ -17,10 +17,11 @@ from dask_gateway_server.backends.local import UnsafeLocalBackend
 from dask_gateway_server.models import Cluster, ClusterStatus
 from traitlets import Unicode
 
-from scalablehub.dask.following import EndedCluster, KeptCluster, Worker
+from scalablehub.dask.following import EndedCluster, KeptCluster
 from scalablehub.dask.keeping import KeepingClusters, refuse
 from scalablehub.dask.options import LINGER
 from scalablehub.dask.spending import Spent
+from scalablehub.dask.workers import Worker
 from scalablehub.decisions import Amount, Grant
 from scalablehub.processes import die_with_parent
 

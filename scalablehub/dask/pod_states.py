@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scalablehub.dask.following import Worker
+from scalablehub.dask.workers import Worker
 
 _LAST_LINES = 6
 # What a container waits for in vain: https://github.com/kubernetes/kubernetes/blob/master/pkg/kubelet/images/types.go

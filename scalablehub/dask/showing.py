@@ -7,7 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from scalablehub.dask.following import EndedCluster, KeptCluster, Worker
+from scalablehub.dask.following import EndedCluster, KeptCluster
+from scalablehub.dask.workers import Worker, why_missing
 from scalablehub.decisions import Grant
 
 PATH = "/api/scalablehub/clusters"
@@ -28,6 +29,8 @@ def shown_cluster(
     held = granted.held_by if granted is not None else None
     running = sum(worker.runs for worker in workers) if workers is not None else None
     why = next((worker.why for worker in workers or () if worker.why), "")
+    if workers is not None and not why:
+        why = why_missing(cluster, workers)
     price = cluster.worker.price
     return {
         "name": cluster.name,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from scalablehub.dask.following import KeptCluster, Worker, is_alone, why_to_end, workers_to_end
+from scalablehub.dask.following import KeptCluster, is_alone, why_to_end
 from scalablehub.dask.owners import Owner, ServerImage
 from scalablehub.decisions import Amount, User, decide
 from scalablehub.description import resolve
@@ -90,26 +90,3 @@ def test_without_a_lifetime_a_cluster_may_get_old() -> None:
 )
 def test_a_cluster_is_alone_without_exactly_its_server(server: str | None, alone: bool) -> None:
     assert is_alone(changed(server=server), MEMBER) is alone
-
-
-@pytest.mark.parametrize(
-    ("workers", "granted", "given_back", "ending"),
-    [
-        ("", 0, False, ""),
-        ("ABC", 3, False, ""),
-        ("ABC", 2, False, ""),  # the scheduler has time to give one back
-        ("ABC", 2, True, "C"),
-        ("ABC", 0, True, "ABC"),
-        ("abc", 3, False, ""),
-        ("abc", 2, False, "c"),  # what does nothing yet has nothing to lose
-        ("abc", 0, False, "abc"),
-        ("AbCd", 3, False, "d"),
-        ("AbCd", 1, False, "bd"),
-        ("AbCd", 1, True, "bdC"),
-        ("aBc", 5, True, ""),
-    ],
-)
-def test_which_workers_are_too_many(workers: str, granted: int, given_back: bool, ending: str) -> None:
-    """Capitals are workers that run, small letters are on their way; the oldest is first."""
-    there = [Worker(name, runs=name.isupper()) for name in workers]
-    assert "".join(workers_to_end(there, granted, given_back=given_back)) == ending

@@ -15,10 +15,11 @@ from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 from dask_gateway_server.backends.base import PublicException
 from traitlets.config import LoggingConfigurable
 
-from scalablehub.dask.following import EndedCluster, KeptCluster, Worker
+from scalablehub.dask.following import EndedCluster, KeptCluster
 from scalablehub.dask.keeping import KeepingClusters
 from scalablehub.dask.owners import Owners
 from scalablehub.dask.showing import ClusterPages
+from scalablehub.dask.workers import Worker
 from scalablehub.decisions import Amount, Grant
 from scalablehub.description import resolve
 from scalablehub.errors import PublicError

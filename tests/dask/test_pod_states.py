@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from scalablehub.dask.following import Worker
 from scalablehub.dask.pod_states import worker_of
+from scalablehub.dask.workers import Worker
 
 
 def pod(phase: str = "Running", *, conditions: Any = None, **container: Any) -> dict[str, Any]:

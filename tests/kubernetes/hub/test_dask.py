@@ -70,7 +70,7 @@ from dask_gateway import Gateway
 with Gateway() as gateway:
     names = [report.name for report in gateway.list_clusters()]
     cluster = gateway.connect(names[0]) if names else gateway.new_cluster(
-        worker_size="giant", shutdown_on_close=False
+        worker_size=sys.argv[2] if sys.argv[2:] else "giant", shutdown_on_close=False
     )
     cluster.scale(int(sys.argv[1]))
     cluster.close(shutdown=False)
@@ -90,6 +90,33 @@ def test_workers_for_which_there_is_no_room_say_so_and_go_when_they_are_not_want
         until(lambda: "Insufficient memory" in cluster()["why"] and cluster()["pending"] > 1, "some pend", 60)
         carol.run_python(SCALED, "0", server="clusters")
         until(lambda: cluster()["pending"] == 0, "none is on the way", 45)
+    finally:
+        carol.run_python(STOP, server="clusters")
+        no_pods_left(hub)
+
+
+@pytest.fixture
+def quota(kubectl: Kubectl) -> Iterator[None]:
+    """A quota of two pods for all clusters."""
+    kubectl.apply(
+        [
+            {
+                "apiVersion": "v1",
+                "kind": "ResourceQuota",
+                "metadata": {"name": "two", "namespace": DASK},
+                "spec": {"hard": {"pods": "2"}},
+            }
+        ]
+    )
+    yield
+    kubectl("delete", "resourcequota", "two", "-n", DASK)
+
+
+@pytest.mark.usefixtures("quota")
+def test_workers_that_a_quota_keeps_away_are_told(carol: Person, hub: ResearchHub) -> None:
+    try:
+        carol.run_python(SCALED, "3", "small", server="clusters")
+        until(lambda: "no pod for 2 workers" in seen(hub, carol)["clusters"][0]["why"], "it is told", 60)
     finally:
         carol.run_python(STOP, server="clusters")
         no_pods_left(hub)
