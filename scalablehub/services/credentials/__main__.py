@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
 import sys
+from collections.abc import Mapping
 
 import aiohttp
 
 from scalablehub.dask.source import DescriptionSource
 from scalablehub.description import Description
 from scalablehub.errors import PublicError
-from scalablehub.processes import die_with_parent
 from scalablehub.services.credentials.app import Service
 from scalablehub.services.credentials.identity import HubIdentity
 from scalablehub.services.credentials.settings import Settings, new_backend, read_settings
 from scalablehub.services.credentials.tokens import signing_key
-from scalablehub.services.dask_gateway.settings import SettingsError
+from scalablehub.services.running import run
 
 
-async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; raises OSError when the address is taken."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set; raises OSError when the address is taken."""
     source = DescriptionSource(api_url=settings.api_url, api_token=settings.api_token)
 
     def description() -> Description:
@@ -69,26 +63,18 @@ async def serve(settings: Settings) -> None:
             await identity.close()
 
 
+def _read(environ: Mapping[str, str]) -> Settings:
+    """Return the settings, if what their backend needs is installed."""
+    settings = read_settings(environ)
+    new_backend(settings)
+    return settings
+
+
 def main() -> int:
     """Return the exit code: 0 after a requested end, 2 when the environment is not that of a service."""
-    parent = os.getppid()
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    for library in ("aiohttp", "botocore", "aiobotocore"):
-        # They log addresses, headers and other people's text.
-        logging.getLogger(library).setLevel(logging.CRITICAL)
-    try:
-        settings = read_settings(os.environ)
-        new_backend(settings)
-    except SettingsError as error:
-        print(error, file=sys.stderr)
-        return 2
-    die_with_parent(signal.SIGTERM, parent)
-    try:
-        asyncio.run(serve(settings))
-    except OSError as error:
-        print(f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}.", file=sys.stderr)
-        return 2
-    return 0
+    # They log addresses, headers and other people's text.
+    quiet = dict.fromkeys(("aiohttp", "botocore", "aiobotocore"), logging.CRITICAL)
+    return run(_read, serve, quiet=quiet)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from scalablehub.services.credentials.backends import Backend
-from scalablehub.services.dask_gateway.settings import SettingsError, is_loopback
+from scalablehub.services.running import SettingsError, is_loopback
 
 BACKENDS = ("static", "sts", "versity")
 

@@ -5,21 +5,15 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
-import signal
 import sys
 
-from scalablehub.processes import die_with_parent
 from scalablehub.services.dask_gateway.app import Front
-from scalablehub.services.dask_gateway.settings import Settings, SettingsError, read_settings
+from scalablehub.services.dask_gateway.settings import Settings, read_settings
+from scalablehub.services.running import run
 
 
-async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; raises OSError when the address is taken."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set; raises OSError when the address is taken."""
     front = Front(settings)
     await front.start()
     # A full collection halts every websocket. What is there by now stays, and is not looked at again.
@@ -32,23 +26,8 @@ async def serve(settings: Settings) -> None:
 
 def main() -> int:
     """Return the exit code: 0 after a requested end, 2 when the environment is not that of a service."""
-    parent = os.getppid()
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     # They log queries, codes and other people's text.
-    logging.getLogger("tornado").setLevel(logging.ERROR)
-    logging.getLogger("aiohttp").setLevel(logging.ERROR)
-    try:
-        settings = read_settings(os.environ)
-    except SettingsError as error:
-        print(error, file=sys.stderr)
-        return 2
-    die_with_parent(signal.SIGTERM, parent)
-    try:
-        asyncio.run(serve(settings))
-    except OSError as error:
-        print(f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}.", file=sys.stderr)
-        return 2
-    return 0
+    return run(read_settings, serve, quiet={"tornado": logging.ERROR, "aiohttp": logging.ERROR})
 
 
 if __name__ == "__main__":

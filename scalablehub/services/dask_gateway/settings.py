@@ -8,11 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from scalablehub.services.running import SettingsError, is_loopback
+
 ANY = "0.0.0.0"  # noqa: S104 - the hub's pod, whose network policy says who may come in
-
-
-class SettingsError(Exception):
-    """The environment does not describe a service that can start; the message is a sentence for an admin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +50,6 @@ class Settings:
     callback_url: str = ""
     access_scopes: frozenset[str] = frozenset()
     limits: Limits = field(default_factory=Limits)
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether binding to `host` is reachable from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_address(host: str) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from scalablehub.services.credentials.backends.static import Static
 from scalablehub.services.credentials.settings import new_backend, read_settings
-from scalablehub.services.dask_gateway.settings import SettingsError
+from scalablehub.services.running import SettingsError
 from tests.services.credentials.versitygw import free_port
 
 GOOD = {

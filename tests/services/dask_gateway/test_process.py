@@ -10,7 +10,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from scalablehub.services.dask_gateway.settings import SettingsError, is_loopback, read_settings
+from scalablehub.services.dask_gateway.settings import read_settings
+from scalablehub.services.running import SettingsError, is_loopback
 from tests.services.dask_gateway.conftest import PREFIX, FakeGateway, FakeHub, Place
 
 ROOT = str(Path(__file__).parents[3])
