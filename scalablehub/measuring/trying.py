@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any, ClassVar
 
-from jupyterhub import orm
-from jupyterhub.objects import Hub
-from kubespawner import spawner as stock
 from tornado import web
-from traitlets import TraitError
 from traitlets.config import Config
 
 from scalablehub.decisions import User, decide
 from scalablehub.description import Description
-from scalablehub.errors import PublicError, shown
 from scalablehub.measuring.placing import Combination
 from scalablehub.pods import restrict, weaknesses
 from scalablehub.spawner.kubernetes import ScalableKubeSpawner
 from scalablehub.spawner.ledger import Ledger
+from scalablehub.spawner.unstarted import make_pod, no_way_to_kubernetes
 
 NAME = "scalablehub-check"
 """Whose pods they would be."""
@@ -94,7 +87,7 @@ async def trials(description: Description, settings: Config, namespace: str) -> 
     config.TriedSpawner.namespace = namespace
     found: dict[str, Trial] = {}
     made: dict[tuple[str, str, str], tuple[dict[str, Any] | None, str]] = {}
-    with _no_way_to_kubernetes():
+    with no_way_to_kubernetes():
         for combination in combinations(description):
             # An interface without options of its own changes the pod's labels and environment alone.
             override = description.interfaces[combination.interface].kubespawner_override
@@ -114,39 +107,9 @@ async def _made(
     member = _member(description)
     options = {"size": combination.size, "image": combination.image, "interface": combination.interface}
     try:
-        spawner = TriedSpawner(_mock=True, config=config, **_around(member, options))
-        await spawner.load_user_options()
-        pod = await spawner.get_pod_manifest()
+        return await make_pod(TriedSpawner, config, member, options), ""
     except web.HTTPError as error:
         return None, f"the hub refuses to make it: {error.log_message or error.reason}"
-    except (TraitError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise PublicError(
-            "values-refused", f"KubeSpawner cannot make a pod of these values: {shown(str(error), 200)}."
-        ) from None
-    manifest: dict[str, Any] = spawner.api.api_client.sanitize_for_serialization(pod)
-    return manifest, ""
-
-
-def _around(member: User, options: Mapping[str, str]) -> dict[str, Any]:
-    """Return what JupyterHub makes a spawner with: the one stand-in here."""
-    user = SimpleNamespace(
-        id=0,
-        name=member.name,
-        escaped_name=member.name,
-        admin=False,
-        groups=[SimpleNamespace(name=group) for group in member.groups],
-        url=f"/user/{member.name}/",
-        base_url=f"/user/{member.name}/",
-        server=None,
-    )
-    return {
-        "user": user,
-        "user_options": dict(options),
-        "hub": Hub(ip="127.0.0.1", port=8081, base_url="/hub/"),
-        "orm_spawner": orm.Spawner(name="", user_options=dict(options)),
-        "db": SimpleNamespace(commit=lambda: None),
-        "api_token": "-",
-    }
 
 
 def chart_settings(values: Mapping[str, Any]) -> Config:
@@ -259,19 +222,6 @@ def _key(manifest: Mapping[str, Any]) -> str:
         container.pop("env", None)
         container.pop("args", None)
     return json.dumps(plain, sort_keys=True, default=str)
-
-
-@contextmanager
-def _no_way_to_kubernetes() -> Iterator[None]:
-    """Keep KubeSpawner from looking for a Kubernetes cluster, and from its log: it only makes manifests."""
-    load_config, level = stock.load_config, logging.root.manager.disable
-    stock.load_config = lambda **_: None
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        stock.load_config = load_config
-        logging.disable(level)
 
 
 def _section(values: Any, *keys: str) -> Mapping[str, Any]:

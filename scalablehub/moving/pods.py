@@ -1,33 +1,23 @@
-"""Pods as the old hub and ours would ask Kubernetes for them, made by the real spawners; no cluster is asked.
-
-The one stand-in is JupyterHub around them: a user, and the hub's address.
-"""
+"""Pods as the old hub and ours would ask Kubernetes for them."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from types import SimpleNamespace
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
-from jupyterhub import orm
-from jupyterhub.objects import Hub
 from kubespawner import KubeSpawner
-from kubespawner import spawner as kubespawner_module
 from tornado import web
-from traitlets import TraitError
 from traitlets.config import Config
 
 from scalablehub.decisions import Selection, User
-from scalablehub.errors import PublicError, shown
+from scalablehub.errors import PublicError
 from scalablehub.hub import configure_spawner
 from scalablehub.moving.profiles import Way
 from scalablehub.moving.settings import base_of
 from scalablehub.moving.values import OldHub, mapping
 from scalablehub.spawner.kubernetes import ScalableKubeSpawner
+from scalablehub.spawner.unstarted import make_pod, no_way_to_kubernetes
 
 _FROM_CHART = {
     "allowPrivilegeEscalation": "allow_privilege_escalation",
@@ -114,54 +104,9 @@ def _config(hub: OldHub) -> Config:
 
 
 def _made(spawner_class: Any, c: Config, user: User, options: Mapping[str, Any]) -> Manifest:
-    with _quiet():
+    with no_way_to_kubernetes():
         try:
-            return asyncio.run(_make(spawner_class, c, user, options))
+            return asyncio.run(make_pod(spawner_class, c, user, options))
         except web.HTTPError as error:
             words = error.log_message or "The server is refused."
             raise PublicError("server-refused", words) from None
-        except (TraitError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise PublicError(
-                "values-refused",
-                f"KubeSpawner cannot make a pod of these values: {shown(str(error), 200)}.",
-            ) from None
-
-
-async def _make(spawner_class: Any, c: Config, user: User, options: Mapping[str, Any]) -> Manifest:
-    owner = SimpleNamespace(
-        id=1,
-        name=user.name,
-        escaped_name=quote(user.name),
-        admin=user.admin,
-        groups=[SimpleNamespace(name=group) for group in user.groups],
-        url=f"/user/{quote(user.name)}/",
-        base_url=f"/user/{quote(user.name)}/",
-        server=None,
-    )
-    spawner = spawner_class(
-        _mock=True,
-        config=c,
-        user=owner,
-        hub=Hub(ip="127.0.0.1", port=8081, base_url="/hub/"),
-        orm_spawner=orm.Spawner(name="", user_options=dict(options)),
-        db=SimpleNamespace(commit=lambda: None),
-        user_options=dict(options),
-        api_token="-",  # noqa: S106 (no server ever gets it)
-    )
-    await spawner.load_user_options()
-    pod = await spawner.get_pod_manifest()
-    sent: Manifest = spawner.api.api_client.sanitize_for_serialization(pod)
-    return sent
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Make spawners that neither look for a Kubernetes cluster nor log to the terminal."""
-    load_config, level = kubespawner_module.load_config, logging.root.manager.disable
-    kubespawner_module.load_config = lambda **_: None
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        kubespawner_module.load_config = load_config
-        logging.disable(level)

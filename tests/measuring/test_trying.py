@@ -113,8 +113,8 @@ async def test_the_charts_container_with_all_rights_is_part_of_every_pod_unless_
 
 async def test_nothing_of_it_is_on_the_books_of_a_hub() -> None:
     await tried()
-    assert ChoosingSpawner.ledger.total([0], Holder(0, "another")) == Amount()
-    assert TriedSpawner.ledger.total([0], Holder(0, "another")) != Amount()
+    assert ChoosingSpawner.ledger.total([1], Holder(1, "another")) == Amount()
+    assert TriedSpawner.ledger.total([1], Holder(1, "another")) != Amount()
 
 
 async def test_values_that_kubespawner_does_not_take_are_a_sentence() -> None:
