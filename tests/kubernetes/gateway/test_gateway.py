@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from aiohttp import web
 
+from scalablehub.dask.commands import command_in_image
 from scalablehub.pods import weaknesses
 from tests.kubernetes.gateway.conftest import IMAGE, Gateway
 from tests.stack import until
@@ -28,7 +29,8 @@ def test_a_cluster_runs_in_a_namespace_with_restricted_pod_security(gateway: Gat
     pod = gateway.scheduler(name)
     (container,) = pod["spec"]["containers"]
     assert list(weaknesses(pod)) == []
-    assert (container["image"], container["args"][:2]) == (IMAGE, ["dask", "scheduler"])
+    command = command_in_image("scheduler")
+    assert (container["image"], container["args"][: len(command)]) == (IMAGE, command)
     assert pod["spec"]["automountServiceAccountToken"] is False
     assert [volume["name"] for volume in pod["spec"]["volumes"]] == ["dask-credentials"]
 
