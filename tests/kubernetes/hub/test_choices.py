@@ -40,8 +40,13 @@ def guest(hub: ResearchHub) -> Person:
     return hub.sign_in("bob")
 
 
-@pytest.mark.parametrize("server", ["", "named"], ids=["default server", "named server"])
 @pytest.mark.parametrize(("options", "words"), OPTIONS, ids=lambda value: str(value)[:40])
-def test_rest_starts_only_what_the_page_offers(guest: Person, options: Any, words: str, server: str) -> None:
-    assert words in (guest.try_server(options, server) or "it started")
-    assert guest.find_pod(server) is None
+def test_rest_starts_only_what_the_page_offers(guest: Person, options: Any, words: str) -> None:
+    assert words in (guest.try_server(options) or "it started")
+    assert guest.find_pod() is None
+
+
+def test_nor_does_it_start_a_named_server_with_it(guest: Person) -> None:
+    words = "'profile' is not a choice of this hub"
+    assert words in (guest.try_server({"profile": "gpu"}, "named") or "it started")
+    assert guest.find_pod("named") is None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import random
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -241,3 +243,26 @@ async def test_my_clusters_shows_mine_and_stops_them_only_with_the_page_s_own_fo
         await browser.log_in("bob")
         _, _, text = await browser.visit("/")
         assert "cluster = Gateway().new_cluster()" in text
+
+
+async def test_of_two_hundred_mixed_requests_each_answer_is_its_owners(stack: Stack, cluster: str) -> None:
+    tokens = {name: {"Authorization": f"token {stack.token(name)['token']}"} for name in ("alice", "bob")}
+    kinds = ("api/v1/clusters/", f"api/v1/clusters/{cluster}", "api/v1/options")
+    chance = random.Random(7)
+    asked = [(chance.choice(("alice", "bob")), chance.choice(kinds)) for _ in range(200)]
+
+    async def ask(client: aiohttp.ClientSession, name: str, kind: str) -> Any:
+        async with client.get(f"{stack.address}/{kind}", headers=tokens[name]) as answer:
+            return answer.status, await answer.json()
+
+    # Both people's requests share a few connections, in both directions.
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=8)) as client:
+        answers = await asyncio.gather(*(ask(client, name, kind) for name, kind in asked))
+    for (name, kind), (status, answer) in zip(asked, answers, strict=True):
+        if kind == kinds[0]:
+            assert (status, cluster in answer) == (200, name == "alice")
+        elif kind == kinds[1]:
+            assert status == (200 if name == "alice" else 404)
+            assert (answer.get("name") == cluster) is (name == "alice")
+        else:
+            assert (status, list(answer)) == (200, ["cluster_options"])
