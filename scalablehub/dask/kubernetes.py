@@ -22,6 +22,7 @@ from dask_gateway_server.backends.kubernetes.backend import KubeBackend
 from dask_gateway_server.backends.kubernetes.utils import parse_k8s_timestamp
 from dask_gateway_server.models import Cluster, ClusterStatus
 from dask_gateway_server.options import Options
+from kubernetes_asyncio.client import AppsV1Api
 from kubernetes_asyncio.client.rest import ApiException
 from kubernetes_asyncio.watch import Watch
 from traitlets import Dict, Float, Integer
@@ -33,6 +34,7 @@ from scalablehub.dask.options import LINGER, cluster_options
 from scalablehub.dask.owners import ServerImage
 from scalablehub.dask.pod_states import cluster_of, failure, unschedulable, waiting_in_vain, worker_of
 from scalablehub.dask.pods import pod_config
+from scalablehub.dask.replicas import count_replicas, own_place
 from scalablehub.dask.source import DescriptionSource
 from scalablehub.dask.spending import Spent
 from scalablehub.dask.workers import Worker
@@ -133,9 +135,31 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
         )
         await self.source.start()
         await super().setup(app)
+        await self._require_to_be_alone()
         self._watching = [
             asyncio.create_task(work) for work in (self._watch_starts(), self._hear_schedulers())
         ]
+
+    async def _require_to_be_alone(self) -> None:
+        """End a server that is one of several: each would grant what the others grant as well."""
+        place = own_place()
+        if place is None:
+            return
+        name, namespace = place
+        count = await count_replicas(
+            self.core_client, AppsV1Api(self.api_client), name=name, namespace=namespace
+        )
+        if count is None:
+            self.log.warning(
+                "The gateway cannot see whether it is the only one, which limits need: allow its service "
+                "account to 'get' pods and replicasets in %s",
+                namespace,
+            )
+        elif count > 1:
+            raise SystemExit(
+                f"The gateway's API server has {count} replicas, and limits hold with one alone: set "
+                "gateway.replicas to 1 in the values of dask-gateway's chart."
+            )
 
     async def cleanup(self) -> None:
         """Stop following."""
