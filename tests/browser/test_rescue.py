@@ -47,6 +47,8 @@ def stop_by_link(page: Page, stack: Stack) -> Page:
     with page.expect_popup() as opened:
         banner(page).get_by_role("link", name="stop your server and start it again").click()
     hub = opened.value
+    # The button does nothing before the page's script has come.
+    hub.wait_for_load_state("networkidle")
     hub.get_by_role("button", name="Stop My Server").click()
     expect(hub.get_by_role("button", name="Start My Server")).to_be_visible()
     page.close()
