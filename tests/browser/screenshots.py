@@ -140,7 +140,7 @@ def _lab_and_clusters(browser: Browser, stack: Stack, folder: Path) -> None:
     page.wait_for_timeout(6_000)  # for some of the work to be done; it is the middle that makes the picture
     _write(page, folder / "lab-and-dashboard.png")
 
-    page.set_viewport_size({"width": 900, "height": 330})
+    page.set_viewport_size({"width": 800, "height": 370})
     page.goto(stack.url + CLUSTERS)
     _write(page, folder / "my-clusters.png")
     page.context.close()
