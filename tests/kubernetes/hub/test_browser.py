@@ -60,6 +60,7 @@ def test_a_start_that_fails_is_explained_on_the_page(page: Page, hub: ResearchHu
 
 def test_the_owner_sees_the_dashboard(page: Page, hub: ResearchHub, cluster_of_alice: dict[str, Any]) -> None:
     sign_in(page, hub, "alice", PASSWORD)
+    expect(page.locator("#jp-top-panel")).to_be_visible()
     page.goto(hub.url + cluster_of_alice["link"].removeprefix("/"))
     expect(page.locator("canvas").first).to_be_visible()
 
