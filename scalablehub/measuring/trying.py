@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from tornado import web
 from traitlets.config import Config
@@ -16,7 +16,6 @@ from scalablehub.description import Description
 from scalablehub.measuring.placing import Combination
 from scalablehub.pods import restrict, weaknesses
 from scalablehub.spawner.kubernetes import ScalableKubeSpawner
-from scalablehub.spawner.ledger import Ledger
 from scalablehub.spawner.unstarted import make_pod, no_way_to_kubernetes
 
 NAME = "scalablehub-check"
@@ -45,9 +44,7 @@ class Trial:
 
 
 class TriedSpawner(ScalableKubeSpawner):
-    """The hub's spawner, with a ledger of its own, and with an admin's words where the hub has a user's."""
-
-    ledger: ClassVar[Ledger] = Ledger()
+    """The hub's spawner, with an admin's words where the hub has a user's."""
 
     def _restrict(self, pod: Any) -> None:
         try:

@@ -20,6 +20,7 @@ from traitlets.config import Config
 
 from scalablehub.decisions import User
 from scalablehub.errors import PublicError, shown
+from scalablehub.spawner.ledger import Ledger
 
 
 async def make_pod(
@@ -39,6 +40,7 @@ async def make_pod(
     """
     try:
         spawner = spawner_class(_mock=True, config=config, **_around(user, options))
+        spawner.ledger = Ledger()  # what is only looked at takes nothing of anybody's cap
         await spawner.load_user_options()
         pod = await spawner.get_pod_manifest()
     except (TraitError, ValueError, TypeError, KeyError, AttributeError) as error:
