@@ -10,7 +10,7 @@ import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import aiohttp
@@ -22,6 +22,7 @@ from traitlets.config import LoggingConfigurable
 
 from scalablehub.dask.authenticator import ScalableHubAuthenticator
 from scalablehub.dask.following import EndedCluster, KeptCluster, is_alone, why_to_end
+from scalablehub.dask.logs import Log, in_order
 from scalablehub.dask.owners import Owner, Owners
 from scalablehub.dask.showing import ClusterPages, shown_cluster, shown_end
 from scalablehub.dask.workers import Worker, workers_to_end
@@ -93,6 +94,10 @@ class KeepingClusters(LoggingConfigurable):
         """Return the owner's clusters that are over, as far as they are remembered."""
         raise NotImplementedError
 
+    async def logs_of(self, cluster_name: str) -> list[Log]:
+        """Return the logs of a cluster's scheduler and workers, as far as they are kept."""
+        raise NotImplementedError
+
     async def set_grant(self, cluster: KeptCluster, granted: Grant) -> None:
         """Have a cluster run at most so many workers."""
         raise NotImplementedError
@@ -138,7 +143,7 @@ class KeepingClusters(LoggingConfigurable):
             authenticator.jupyterhub_api_url, authenticator.jupyterhub_api_token, authenticator.ssl_context
         )
         app.middlewares.append(self._tell_grant)
-        ClusterPages(self._listed, self._over, self._currency, self._end_by_hand).add_to(app)
+        ClusterPages(self._listed, self._over, self._currency, self._end_by_hand, self._logs).add_to(app)
         self._keeping = asyncio.create_task(self._keep_on())
 
     async def end_keeping(self) -> None:
@@ -246,6 +251,11 @@ class KeepingClusters(LoggingConfigurable):
         since = time.time() - _LATELY_SECONDS
         ended = [cluster for cluster in await self.ended_clusters(owner) if cluster.ended >= since]
         return [shown_end(cluster) for cluster in sorted(ended, key=lambda cluster: -cluster.ended)]
+
+    async def _logs(self, name: str, owner: str) -> list[Mapping[str, Any]] | None:
+        theirs = {kept.name for kept in await self.kept_clusters(fresh=False) if kept.owner == owner}
+        theirs |= {ended.name for ended in await self.ended_clusters(owner)}
+        return [asdict(log) for log in in_order(await self.logs_of(name))] if name in theirs else None
 
     async def _end_by_hand(self, name: str, owner: str | None) -> bool:
         for cluster in await self.kept_clusters(fresh=True):

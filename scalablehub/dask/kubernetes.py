@@ -24,15 +24,16 @@ from dask_gateway_server.models import Cluster, ClusterStatus
 from dask_gateway_server.options import Options
 from kubernetes_asyncio.client import AppsV1Api
 from kubernetes_asyncio.client.rest import ApiException
-from kubernetes_asyncio.watch import Watch
 from traitlets import Dict, Float, Integer
 
 from scalablehub.dask.authenticator import Handler
 from scalablehub.dask.following import EndedCluster, KeptCluster
 from scalablehub.dask.keeping import KeepingClusters, refuse
+from scalablehub.dask.logs import Log
 from scalablehub.dask.options import LINGER, cluster_options
 from scalablehub.dask.owners import ServerImage
-from scalablehub.dask.pod_states import cluster_of, failure, unschedulable, waiting_in_vain, worker_of
+from scalablehub.dask.pod_logs import PodLogs
+from scalablehub.dask.pod_states import cluster_of, unschedulable, waiting_in_vain, worker_of
 from scalablehub.dask.pods import pod_config
 from scalablehub.dask.replicas import count_replicas, own_place
 from scalablehub.dask.source import DescriptionSource
@@ -60,8 +61,6 @@ HELD = "scalablehub/held"
 _GROUP, _PLURAL = "gateway.dask.org", "daskclusters"
 _MERGE = "application/merge-patch+json"
 _STARTING = ("Pending", "Running")
-_WATCH_SECONDS = 300
-_WATCH_PAUSE_SECONDS = 2.0
 
 
 class _Granted(NamedTuple):
@@ -109,6 +108,7 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
 
     passes_heartbeats_on = False
     source: DescriptionSource
+    pods: PodLogs
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -117,8 +117,6 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
         self._spent: dict[str, Spent] = {}
         # Whoever asks is an object of their request, so what is remembered is no older than that.
         self._server_images: WeakKeyDictionary[Any, ServerImage | None] = WeakKeyDictionary()
-        self._last_words: dict[str, str] = {}
-        """How the scheduler of a cluster failed, while the object of the cluster is there."""
         self._watching: list[asyncio.Task[None]] = []
 
     async def setup(self, app: web.Application) -> None:
@@ -136,9 +134,17 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
         await self.source.start()
         await super().setup(app)
         await self._require_to_be_alone()
-        self._watching = [
-            asyncio.create_task(work) for work in (self._watch_starts(), self._hear_schedulers())
-        ]
+        self.pods = self._pods_of_clusters()
+        self._watching = [asyncio.create_task(work) for work in (self._watch_starts(), self.pods.follow())]
+
+    def _pods_of_clusters(self) -> PodLogs:
+        return PodLogs(
+            self.core_client,
+            self.cluster_config_class(parent=self).namespace,
+            self.label_selector,
+            self.clusters.__contains__,
+            self.log,
+        )
 
     async def _require_to_be_alone(self) -> None:
         """End a server that is one of several: each would grant what the others grant as well."""
@@ -280,10 +286,12 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
         reason = self._annotations(cluster.name).get(REASON)
         if reason is not None or cluster.status is not ClusterStatus.FAILED:
             return reason
-        last_words = self._last_words.get(cluster.name)
-        if last_words:
-            return f"Its scheduler ended: {last_words}"
-        return "Its scheduler ended. The log of its container says why, if the hub keeps logs."
+        last_words = self.pods.last_words(cluster.name)
+        return f"Its scheduler ended: {last_words}" if last_words else "Its scheduler ended."
+
+    async def logs_of(self, cluster_name: str) -> list[Log]:
+        """Return the logs of a cluster's pods, those that ended too."""
+        return await self.pods.of(cluster_name)
 
     async def set_grant(self, cluster: KeptCluster, granted: Grant) -> None:
         """Have Kubernetes run at most so many workers."""
@@ -451,39 +459,6 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
                     self.log.warning("Cannot look at the start of cluster %s: %s", cluster.name, error)
                 except Exception:
                     self.log.exception("Cannot look at the start of cluster %s", cluster.name)
-
-    async def _hear_schedulers(self) -> None:
-        """Keep the last words of schedulers that fail: their pods are removed right after."""
-        namespace = self.cluster_config_class(parent=self).namespace
-        selector = f"{self.label_selector},app.kubernetes.io/component=dask-scheduler"
-        told = False
-        while True:
-            try:
-                async with Watch() as watch:
-                    async for event in watch.stream(
-                        self.core_client.list_namespaced_pod,
-                        namespace,
-                        label_selector=selector,
-                        timeout_seconds=_WATCH_SECONDS,
-                    ):
-                        self._hear(event["raw_object"])
-            except ApiException as error:
-                if error.status == 403 and not told:
-                    told = True
-                    self.log.warning(
-                        "The gateway may not watch pods, so users are not told how a scheduler failed: allow "
-                        "its service account to 'watch' pods in %s",
-                        namespace,
-                    )
-            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-                self.log.debug("Schedulers cannot be watched just now: %s", error)
-            await asyncio.sleep(_WATCH_PAUSE_SECONDS)
-
-    def _hear(self, pod: Mapping[str, Any]) -> None:
-        if (words := failure(pod)) and (cluster := cluster_of(pod)) in self.clusters:
-            self._last_words = {
-                name: said for name, said in self._last_words.items() if name in self.clusters
-            } | {cluster: words}
 
     async def _check_start(self, cluster_name: str) -> None:
         """Stop a cluster that will not start, with the reason for its user."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from traitlets import Unicode
 
 from scalablehub.dask.following import EndedCluster, KeptCluster
 from scalablehub.dask.keeping import KeepingClusters, refuse
+from scalablehub.dask.logs import MOST_BYTES, MOST_WORKERS, Log, end_of
 from scalablehub.dask.options import LINGER
 from scalablehub.dask.spending import Spent
 from scalablehub.dask.workers import Worker
@@ -105,6 +106,18 @@ class ScalableLocalBackend(KeepingClusters, UnsafeLocalBackend):  # type: ignore
             )
             for cluster in over
         ]
+
+    async def logs_of(self, cluster_name: str) -> list[Log]:
+        """Return the logs of a cluster's processes; after its end from the folder that keeps them."""
+        found = self.db.get_cluster(cluster_name)
+        workdir = found.state.get("workdir") if found is not None else None
+        folders = [Path(self.logs_directory) / cluster_name] if self.logs_directory else []
+        if workdir is not None:
+            folders.insert(0, Path(self.get_logs_directory(workdir)))
+        running = {worker.name for worker in found.active_workers()} if found is not None else set()
+        if found is not None and found.is_active():
+            running.add("scheduler")
+        return await asyncio.to_thread(_read_logs, folders, running)
 
     async def set_grant(self, cluster: KeptCluster, granted: Grant) -> None:
         """Have a cluster run at most so many workers; its next heartbeat starts those that are missing."""
@@ -284,6 +297,31 @@ def _process(state: dict[str, Any]) -> psutil.Process | None:
     except psutil.NoSuchProcess:
         return None
     return process if alive else None
+
+
+def _read_logs(folders: Iterable[Path], running: Collection[str]) -> list[Log]:
+    """Return the logs in the first of the folders that is there, the latest first."""
+    folder = next((folder for folder in folders if folder.is_dir()), None)
+    if folder is None:
+        return []
+    files = sorted(folder.glob("*.log"), key=lambda file: -file.stat().st_mtime)
+    schedulers = [file for file in files if file.stem == "scheduler"]
+    workers = [file for file in files if file.stem != "scheduler"]
+    return [
+        Log(
+            "scheduler" if file.stem == "scheduler" else "worker",
+            file.stem,
+            end_of(_end(file)),
+            file.stem not in running,
+        )
+        for file in [*schedulers, *workers[:MOST_WORKERS]]
+    ]
+
+
+def _end(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        opened.seek(max(file.stat().st_size - 2 * MOST_BYTES, 0))
+        return opened.read(2 * MOST_BYTES)
 
 
 def _last_line(log: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from scalablehub.dask.workers import Worker
 
@@ -19,6 +19,42 @@ _HOPELESS = {
     "CreateContainerError": "its container cannot be created",
     "RunContainerError": "its container cannot be run",
 }
+
+
+class Ending(NamedTuple):
+    """How far a pod is on its way out; another value is another thing to look at.
+
+    Attributes:
+        is_leaving: whether somebody removes the pod.
+        starts: how many times its container was started anew.
+        is_over: whether the container has ended, and was not started anew.
+    """
+
+    is_leaving: bool
+    starts: int
+    is_over: bool
+
+    @property
+    def is_before(self) -> bool:
+        """Whether what ended is the container before the one that runs."""
+        return self.starts > 0 and not self.is_over and not self.is_leaving
+
+
+def part_of(pod: Mapping[str, Any]) -> str:
+    """Return which part of its cluster the pod is: "scheduler" or "worker"."""
+    component = pod["metadata"]["labels"].get("app.kubernetes.io/component")
+    return "scheduler" if component == "dask-scheduler" else "worker"
+
+
+def ending_of(pod: Mapping[str, Any]) -> Ending | None:
+    """Return how the pod ends, or a container of it has ended; None where nothing ended."""
+    (container, *_) = pod.get("status", {}).get("containerStatuses") or [{}]
+    ending = Ending(
+        "deletionTimestamp" in pod["metadata"],
+        container.get("restartCount") or 0,
+        "terminated" in (container.get("state") or {}),
+    )
+    return ending if any(ending) else None
 
 
 def cluster_of(pod: Mapping[str, Any]) -> str:

@@ -12,7 +12,9 @@ from scalablehub.dask.workers import Worker, why_missing
 from scalablehub.decisions import Grant
 
 PATH = "/api/scalablehub/clusters"
-"""On dask-gateway's server: GET lists, DELETE of one below it stops it."""
+"""On dask-gateway's server: GET lists, DELETE of one below it stops it, GET of its ``logs`` has those."""
+
+_NOT_YOURS = "There is no such cluster among yours."
 
 
 def shown_cluster(
@@ -65,13 +67,14 @@ def shown_end(cluster: EndedCluster) -> dict[str, Any]:
 
 
 class ClusterPages:
-    """The two routes.
+    """The routes.
 
     Args:
         listed: from (owner or None for everybody) to what is shown of clusters.
         over: from an owner to what is shown of those of theirs that ended lately.
         currency: what stands before a price.
         end: stops a cluster by its name, of the owner or of anybody if None; returns whether it was there.
+        logs: from a cluster's name and its owner's to the logs of its parts; None where it is not theirs.
     """
 
     def __init__(
@@ -80,16 +83,19 @@ class ClusterPages:
         over: Callable[[str], Awaitable[list[Mapping[str, Any]]]],
         currency: Callable[[], str],
         end: Callable[[str, str | None], Awaitable[bool]],
+        logs: Callable[[str, str], Awaitable[list[Mapping[str, Any]] | None]],
     ) -> None:
         self._listed = listed
         self._over = over
         self._currency = currency
         self._end = end
+        self._logs = logs
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes to dask-gateway's server."""
         app.router.add_get(PATH, self.list)
         app.router.add_delete(f"{PATH}/{{name}}", self.stop)
+        app.router.add_get(f"{PATH}/{{name}}/logs", self.logs)
 
     async def list(self, request: web.Request) -> web.Response:
         """Answer with the asker's clusters; to an admin who asks for it, with everybody's."""
@@ -109,5 +115,13 @@ class ClusterPages:
         """Stop one of the asker's clusters; an admin's hand reaches everybody's."""
         user = await request.app["authenticator"].authenticate(request)
         if not await self._end(request.match_info["name"], None if user.admin else user.name):
-            raise web.HTTPNotFound(reason="There is no such cluster among yours.")
+            raise web.HTTPNotFound(reason=_NOT_YOURS)
         return web.Response(status=204)
+
+    async def logs(self, request: web.Request) -> web.Response:
+        """Answer with the logs of one of the asker's clusters; nobody else sees them, no admin either."""
+        user = await request.app["authenticator"].authenticate(request)
+        found = await self._logs(request.match_info["name"], user.name)
+        if found is None:
+            raise web.HTTPNotFound(reason=_NOT_YOURS)
+        return web.json_response({"logs": found}, headers={"Cache-Control": "no-store"})

@@ -17,7 +17,7 @@ from tests.browser.steps import PATIENCE_MS, find_chromium, launch
 from tests.stack import Stack, running_stack
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
-PEOPLE = ("carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy", "kate", "mallory")
+PEOPLE = ("carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy", "kate", "mallory", "mia")
 NewPage = Callable[..., Page]
 
 

@@ -198,6 +198,35 @@ def test_the_page_of_clusters_follows_them_and_leaves_alone_what_one_writes(
     assert page.evaluate("window.loaded") == loaded
 
 
+def test_what_a_cluster_wrote_is_there_while_it_runs_and_after(new_page: NewPage, stack: Stack) -> None:
+    mia = stack.sign_in("mia")
+    status, made = mia.call(
+        "POST", f"{CLUSTERS}api/v1/clusters/", {"cluster_options": {}}, **{"Content-Type": "application/json"}
+    )
+    assert status == 201, made
+    page = new_page()
+    sign_in(page, stack, "mia")
+    page.wait_for_url("**/hub/spawn")
+    page.goto(stack.url + CLUSTERS)
+    expect(page.get_by_text("Tasks: 0 in all")).to_be_visible(timeout=60_000)
+    page.get_by_role("link", name=f"Logs of {made['name']}").click()
+    expect(page.get_by_text("Scheduler: it runs")).to_be_visible()
+    expect(page.get_by_text("Scheduler at:").first).to_be_visible()
+    mia.call("DELETE", f"{CLUSTERS}api/v1/clusters/{made['name']}")
+    page.get_by_role("link", name="My Dask clusters").click()
+    expect(page.get_by_text("You stopped it, or it had nothing to do")).to_be_visible(timeout=60_000)
+    page.get_by_role("link", name=f"Logs of {made['name']}").click()
+    expect(page.get_by_text("Scheduler: it has ended")).to_be_visible()
+    expect(page.get_by_text("Scheduler at:").first).to_be_visible()
+    address = page.url
+    stranger = new_page()
+    sign_in(stranger, stack, "judy")
+    stranger.wait_for_url("**/hub/spawn")
+    stranger.goto(address)
+    expect(stranger.get_by_text("There is no such cluster among yours")).to_be_visible()
+    expect(stranger.get_by_text("Scheduler at:")).to_have_count(0)
+
+
 def test_cluster_is_stopped_without_javascript(new_page: NewPage, stack: Stack) -> None:
     status, made = stack.sign_in("judy").call(
         "POST", f"{CLUSTERS}api/v1/clusters/", {"cluster_options": {}}, **{"Content-Type": "application/json"}

@@ -5,6 +5,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from traitlets.config import LoggingConfigurable
 
 from scalablehub.dask.following import EndedCluster, KeptCluster
 from scalablehub.dask.keeping import KeepingClusters
+from scalablehub.dask.logs import Log
 from scalablehub.dask.owners import Owners
 from scalablehub.dask.showing import ClusterPages
 from scalablehub.dask.workers import Worker
@@ -80,6 +82,9 @@ class Keeping(KeepingClusters, Memory):
 
     async def ended_clusters(self, owner: str) -> list[EndedCluster]:
         return [cluster for cluster in self.over if cluster.owner == owner]
+
+    async def logs_of(self, cluster_name: str) -> list[Log]:
+        return [Log("worker", "w", "canary"), Log("scheduler", "s", f"of {cluster_name}")]
 
     async def note_alone(self, cluster: KeptCluster, alone: bool) -> None:
         self.clusters[cluster.name] = replace(cluster, alone_seconds=0.0 if alone else None)
@@ -454,6 +459,16 @@ class Authenticator:
         return self.user
 
 
+@asynccontextmanager
+async def pages_of(backend: Keeping, name: str, *, admin: bool) -> AsyncIterator[TestClient[Any, Any]]:
+    """Ask the routes of the backend as somebody."""
+    app = web.Application()
+    app["authenticator"] = Authenticator(name, admin=admin)
+    ClusterPages(backend._listed, backend._over, lambda: "$", backend._end_by_hand, backend._logs).add_to(app)
+    async with TestClient(TestServer(app)) as client:
+        yield client
+
+
 @pytest.mark.parametrize(
     ("admin", "query", "owners"),
     [
@@ -470,11 +485,33 @@ async def test_only_an_admin_sees_everybodys(
 ) -> None:
     for name in ("alice", "bob"):
         await backend.start_cluster(user(name), {})
-    app = web.Application()
-    app["authenticator"] = Authenticator("alice", admin=admin)
-    ClusterPages(backend._listed, backend._over, lambda: "$", backend._end_by_hand).add_to(app)
-    async with TestClient(TestServer(app)) as client:
+    async with pages_of(backend, "alice", admin=admin) as client:
         answer = await (await client.get(f"/api/scalablehub/clusters{query}")).json()
         assert [cluster["owner"] for cluster in answer["clusters"]] == owners
         stopped = await client.delete("/api/scalablehub/clusters/bob-1")
         assert stopped.status == (204 if admin else 404)
+
+
+@pytest.mark.parametrize(
+    ("who", "admin", "cluster", "status"),
+    [
+        ("alice", False, "alice-1", 200),
+        ("alice", False, "over", 200),
+        ("bob", False, "alice-1", 404),
+        ("bob", False, "over", 404),
+        ("bob", True, "alice-1", 404),
+        ("alice", False, "nothing", 404),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::aiohttp.web_exceptions.NotAppKeyWarning")
+async def test_only_the_owner_reads_the_logs_of_a_cluster_while_it_runs_and_after(
+    backend: Keeping, who: str, admin: bool, cluster: str, status: int
+) -> None:
+    await backend.start_cluster(user(), {})
+    backend.over = [EndedCluster("over", "alice", time.time())]
+    async with pages_of(backend, who, admin=admin) as client:
+        answer = await client.get(f"/api/scalablehub/clusters/{cluster}/logs")
+        assert answer.status == status
+        assert ("canary" in await answer.text()) is (status == 200)
+        if status == 200:
+            assert [log["name"] for log in (await answer.json())["logs"]] == ["s", "w"]

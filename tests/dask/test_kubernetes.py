@@ -24,6 +24,7 @@ from traitlets.config import Config
 from scalablehub.dask.authenticator import HubUser
 from scalablehub.dask.kubernetes import ROUTE, ScalableKubeBackend, say_reason
 from scalablehub.dask.owners import Owners
+from scalablehub.dask.pod_logs import PodLogs
 from scalablehub.dask.source import DescriptionSource
 from tests.dask.hub import TOKEN, Hub, a_hub, serving
 from tests.descriptions import described, written
@@ -87,6 +88,9 @@ class Kubernetes:
             raise ApiException(status=self.listed)
         return {"items": self.listed}
 
+    async def read_namespaced_pod_log(self, *_: Any, **__: Any) -> Any:
+        raise TimeoutError
+
     async def delete_namespaced_pod(self, name: str, namespace: str) -> None:
         if isinstance(self.listed, int):
             raise ApiException(status=self.listed)
@@ -126,6 +130,7 @@ async def parts() -> AsyncIterator[Parts]:
         backend.informer = SimpleNamespace(get=kubernetes.clusters.get)
         backend.clusters, backend.cluster_waiters = {}, defaultdict(Flag)
         backend.username_to_clusters = defaultdict(dict)
+        backend.pods = PodLogs(kubernetes, "users", "gw=1", backend.clusters.__contains__, backend.log)
         backend.source = DescriptionSource(parent=backend, api_url=hub.url, api_token=TOKEN)
         hub.describes(described())
         await backend.source.start()
@@ -646,7 +651,7 @@ async def test_clusters_that_are_over_say_why(parts: Parts) -> None:
     ended["metadata"]["annotations"][REASON] = "Its user is no longer on this hub."
     failed["status"] = {"phase": "Failed", "completionTime": stamp(30)}
     await parts.see()
-    parts.backend._hear(scheduler_pod(failed, exitCode=1, message="loading\nModuleNotFoundError: dask\n"))
+    parts.backend.pods.hear(scheduler_pod(failed, exitCode=1, message="loading\nModuleNotFoundError: dask\n"))
     found = {cluster.name: cluster for cluster in await parts.backend.ended_clusters("alice")}
     assert found[name_of(ended)].reason == "Its user is no longer on this hub."
     assert found[name_of(failed)].reason == (
@@ -658,9 +663,12 @@ async def test_clusters_that_are_over_say_why(parts: Parts) -> None:
 
 def scheduler_pod(cluster: dict[str, Any], **terminated: Any) -> dict[str, Any]:
     metadata = cluster["metadata"]
-    labels = {"gateway.dask.org/cluster": metadata["name"]}
+    labels = {
+        "gateway.dask.org/cluster": metadata["name"],
+        "app.kubernetes.io/component": "dask-scheduler",
+    }
     return {
-        "metadata": {"name": "scheduler", "namespace": metadata["namespace"], "labels": labels},
+        "metadata": {"name": "scheduler", "uid": "1", "namespace": metadata["namespace"], "labels": labels},
         "status": {"phase": "Failed", "containerStatuses": [{"state": {"terminated": terminated}}]},
     }
 

@@ -59,6 +59,14 @@ def over(cluster: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def log_in_words(log: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the page shows of a log."""
+    part, how = str(log.get("part", "")), str(log.get("how") or "")
+    state = how or ("it has ended" if log.get("over") else "it runs")
+    who = "Scheduler" if part == "scheduler" else f"Worker {log.get('name', '')}"
+    return {"title": f"{who}: {state}", "text": str(log.get("text", ""))}
+
+
 @dataclass(frozen=True)
 class When:
     """A time for people and for programs."""

@@ -24,7 +24,7 @@ from tornado import httpserver, netutil, web
 from scalablehub.errors import PublicError, shown
 from scalablehub.services.dask_gateway.answers import PAGE_HEADERS, refusal_page, render
 from scalablehub.services.dask_gateway.identity import Identities, Person
-from scalablehub.services.dask_gateway.listing import Filter, choices, over, row, summary
+from scalablehub.services.dask_gateway.listing import Filter, choices, log_in_words, over, row, summary
 from scalablehub.services.dask_gateway.refusals import Refusal, not_found
 from scalablehub.services.dask_gateway.routing import is_cluster_name, safe_next
 from scalablehub.services.dask_gateway.settings import Settings
@@ -200,11 +200,33 @@ class MyClusters(Page):
                 here=prefix,
                 page=page,
                 script=Markup(_LIVE),  # noqa: S704 - a file of ours
+                logs=f"{prefix}logs" if found else "",
                 stop=f"{prefix}stop",
                 scale=f"{prefix}scale",
                 xsrf=Markup(self.xsrf_form_html()),  # noqa: S704 - Tornado's own form field
             )
         )
+
+    async def head(self) -> None:
+        """Answer like get."""
+        await self.get()
+
+
+class Logs(Page):
+    """What the scheduler and the workers of one of the visitor's own clusters wrote."""
+
+    async def get(self) -> None:
+        """Show it."""
+        if await self.identify(now=False) is None:
+            self.sign_in()
+            return
+        name = self.get_query_argument("cluster", "")
+        if not is_cluster_name(name):
+            raise not_found()
+        found = await self.shared.gateway.api("GET", f"/api/scalablehub/clusters/{name}/logs", self.token)
+        logs = found.get("logs", ()) if isinstance(found, Mapping) else ()
+        here = f"{self.shared.settings.prefix}logs?{urlencode({'cluster': name})}"
+        self.finish(render("logs.html", name=name, logs=[log_in_words(log) for log in logs], here=here))
 
     async def head(self) -> None:
         """Answer like get."""
@@ -305,6 +327,7 @@ class Pages:
         application = web.Application(
             [
                 (prefix, MyClusters, given),
+                (f"{prefix}logs", Logs, given),
                 (f"{prefix}stop", StopCluster, given),
                 (f"{prefix}scale", ScaleCluster, given),
                 (f"{prefix}sign-in", SignIn, given),

@@ -48,6 +48,7 @@ class Route:
 
 _PAGES = {
     "": READS,
+    "logs": READS,
     "sign-in": READS,
     "oauth_callback": frozenset({"GET"}),
     "scale": frozenset({"POST"}),

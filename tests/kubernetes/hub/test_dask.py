@@ -54,14 +54,53 @@ print(urllib.request.urlopen(request, timeout=10).read().decode())
 """
 
 
-def seen(hub: ResearchHub, person: Person) -> dict[str, Any]:
+def seen(hub: ResearchHub, person: Person, below: str = "") -> dict[str, Any]:
     """Return what My clusters has to show somebody, asked where the hub's service asks."""
-    where = f"http://traefik-dask-gateway.{GATEWAY}/api/scalablehub/clusters"
+    where = f"http://traefik-dask-gateway.{GATEWAY}/api/scalablehub/clusters{below}"
     text = hub.kubectl(
         *("exec", "deployment/hub", "-n", HUB, "-i", "--", "python3", "-", where, person.token), given=_ASK
     )
     found: dict[str, Any] = json.loads(text)
     return found
+
+
+WRITTEN = """
+import json, os, sys
+from dask_gateway import Gateway
+
+def write(part):
+    print(f"canary of the {part}", file=sys.stderr, flush=True)
+    return os.environ.get("DASK_GATEWAY_WORKER_NAME")
+
+with Gateway() as gateway:
+    cluster = gateway.new_cluster(shutdown_on_close=False)
+    cluster.scale(2)
+    with cluster.get_client() as client:
+        client.wait_for_workers(2, timeout=120)
+        client.run_on_scheduler(write, "scheduler")
+        workers = sorted(client.run(write, "worker").values())
+    cluster.close(shutdown=False)
+    print(json.dumps([cluster.name, workers]))
+"""
+
+
+def test_what_schedulers_and_workers_wrote_is_there_after_their_pods_are_gone(
+    carol: Person, alice: Person, hub: ResearchHub
+) -> None:
+    name, workers = carol.run_python(WRITTEN, server="clusters")
+
+    def logs() -> list[tuple[str, bool, bool]]:
+        found = seen(hub, carol, f"/{name}/logs")["logs"]
+        scheduler = f"dask-scheduler-{name.partition('.')[2]}"
+        assert sorted(log["name"] for log in found) == sorted([scheduler, *workers])
+        return [(log["part"], log["over"], f"canary of the {log['part']}" in log["text"]) for log in found]
+
+    assert logs() == [("scheduler", False, True), ("worker", False, True), ("worker", False, True)]
+    carol.run_python(STOP, server="clusters")
+    no_pods_left(hub)
+    assert logs() == [("scheduler", True, True), ("worker", True, True), ("worker", True, True)]
+    with pytest.raises(AssertionError, match="404"):
+        seen(hub, alice, f"/{name}/logs")
 
 
 SCALED = """

@@ -154,7 +154,14 @@ ENDED = {"name": "a0", "size": "small", "image": "geo", "ended": 3600, "reason":
 COUNTS: dict[str, Any] = {"tasks": 90, "processing": 8, "waiting": 60, "erred": 2, "bytes": 3 * 2**30}
 
 
-def tell(place: Place, *, admin: bool = False, counts: Any = COUNTS) -> None:
+LOGS = [
+    {"part": "scheduler", "name": "s", "text": "Clear <b>state</b>", "over": False, "how": ""},
+    {"part": "worker", "name": "w", "text": "", "over": True, "how": "it failed (exit code 1)"},
+    {"part": "worker", "name": "v", "text": "bye", "over": True, "how": ""},
+]
+
+
+def tell(place: Place, *, admin: bool = False, counts: Any = COUNTS, logs: Any = LOGS) -> None:
     """Let the gateway tell what our backend would."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
@@ -169,6 +176,9 @@ def tell(place: Place, *, admin: bool = False, counts: Any = COUNTS) -> None:
             if isinstance(counts, asyncio.Event):
                 await counts.wait()
             return web.json_response(counts)
+        if path == "/api/scalablehub/clusters/a1/logs":
+            assert request.headers["Authorization"] == "jupyterhub alice-token"
+            return web.json_response({"logs": logs})
         if path.startswith("/api/scalablehub/clusters/"):
             return web.Response(status=204 if admin else 404)
         if path.endswith("/scale"):
@@ -305,3 +315,39 @@ async def test_only_an_admin_stops_what_is_another_persons(place: Place, admin: 
 async def test_nobody_scales_what_is_another_persons(place: Place) -> None:
     tell(place, admin=True)
     assert (await submit(place, "scale", cluster="b1", count="9"))[0] == 404
+
+
+async def test_the_logs_of_a_cluster_are_a_page_for_its_owner(place: Place) -> None:
+    tell(place)
+    _, text = await visit(place, "", place.cookie("alice-token"))
+    for name in ("a1", "a0"):
+        assert f'href="/services/dask-gateway/logs?cluster={name}"' in text
+    status, text = await visit(place, "logs?cluster=a1", place.cookie("alice-token"))
+    assert status == 200
+    for words in (
+        "Scheduler: it runs",
+        "Clear &lt;b&gt;state&lt;/b&gt;",
+        "Worker w: it failed (exit code 1)",
+        "It wrote nothing.",
+        "Worker v: it has ended",
+    ):
+        assert words in text
+
+
+async def test_a_cluster_of_which_nothing_is_kept_says_so(place: Place) -> None:
+    tell(place, logs=[])
+    _, text = await visit(place, "logs?cluster=a1", place.cookie("alice-token"))
+    assert "Nothing is kept of it" in text
+
+
+@pytest.mark.parametrize("query", ["?cluster=b1", "?cluster=../x", "?cluster=", "", "?cluster=a1%2F..%2Fb1"])
+async def test_there_are_no_logs_of_what_is_not_ones_own(place: Place, query: str) -> None:
+    tell(place)
+    status, text = await visit(place, f"logs{query}", place.cookie("alice-token"))
+    assert status == 404
+    assert "<pre" not in text
+
+
+async def test_a_gateway_without_our_backend_offers_no_logs(place: Place) -> None:
+    _, text = await visit(place, "", place.cookie("alice-token"))
+    assert "logs?cluster" not in text
