@@ -24,7 +24,7 @@ from scalablehub.dask.authenticator import ScalableHubAuthenticator
 from scalablehub.dask.following import EndedCluster, KeptCluster, is_alone, why_to_end
 from scalablehub.dask.logs import Log, in_order
 from scalablehub.dask.owners import Owner, Owners
-from scalablehub.dask.showing import ClusterPages, shown_cluster, shown_end
+from scalablehub.dask.showing import ClusterPages, other_environment, shown_cluster, shown_end
 from scalablehub.dask.workers import Worker, workers_to_end
 from scalablehub.decisions import Amount, Bounds, Decision, Grant, User, Wish, decide, excess, grant
 from scalablehub.description import Description
@@ -393,25 +393,47 @@ class KeepingClusters(LoggingConfigurable):
     async def _tell_grant(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        """Add to the answer of a scale request what its user may have, where dask-gateway says nothing."""
+        """Tell who asks for workers what they have to know, where dask-gateway says nothing."""
         response = await handler(request)
+        action = request.path.rpartition("/")[2]
         if (
-            not request.path.endswith("/scale")
+            action not in ("scale", "adapt")
             or response.status != 200
             or not isinstance(response, web.Response)
         ):
             return response
-        name, count = request.match_info.get("cluster_name", ""), (await request.json()).get("count")
-        clusters = [
-            replace(cluster, wanted=count) if cluster.name == name else cluster
-            for cluster in await self.kept_clusters(fresh=False)
-        ]
-        found = (await self._grants(clusters)).get(name)
-        if found is None or found.held_by is None:
+        name = request.match_info.get("cluster_name", "")
+        clusters = await self.kept_clusters(fresh=False)
+        cluster = next((cluster for cluster in clusters if cluster.name == name), None)
+        if cluster is None:
             return response
-        said = json.loads(response.text or "{}").get("msg")
-        words = f"The cluster gets {found.workers} of {count} workers for now: {found.held_by.sentence}."
-        return web.json_response({"ok": False, "msg": f"{said} {words}" if said else words})
+        words = [json.loads(response.text or "{}").get("msg"), await self._other_environment(cluster)]
+        if action == "scale":
+            count = (await request.json()).get("count")
+            words.append(await self._clipped(clusters, replace(cluster, wanted=count)))
+        told = " ".join(filter(None, words))
+        return web.json_response({"ok": False, "msg": told}) if told else response
+
+    async def _other_environment(self, cluster: KeptCluster) -> str:
+        """Return what is told to who asks for the first workers of an environment not their server's."""
+        if self.owners is None or cluster.granted:
+            return ""
+        try:
+            known = await self.owners.ask({cluster.owner})
+        except PublicError:
+            return ""
+        return other_environment(cluster, known[cluster.owner])
+
+    async def _clipped(self, clusters: list[KeptCluster], asking: KeptCluster) -> str:
+        """Return that a cluster gets fewer workers than it is asked to have, and why."""
+        found = (
+            await self._grants([asking if cluster.name == asking.name else cluster for cluster in clusters])
+        ).get(asking.name)
+        if found is None or found.held_by is None:
+            return ""
+        return (
+            f"The cluster gets {found.workers} of {asking.wanted} workers for now: {found.held_by.sentence}."
+        )
 
 
 def refuse(reason: str) -> Callable[..., dict[str, Any]]:

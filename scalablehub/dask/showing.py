@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from scalablehub.dask.following import EndedCluster, KeptCluster
+from scalablehub.dask.owners import Owner
 from scalablehub.dask.workers import Worker, why_missing
 from scalablehub.decisions import Grant
 
@@ -52,6 +53,17 @@ def shown_cluster(
         "cost": price * cluster.worker_seconds / 3600 if price else None,
         "alone": cluster.alone_seconds is not None,
     }
+
+
+def other_environment(cluster: KeptCluster, owner: Owner | None) -> str:
+    """Return that a cluster has another environment than its server; "" if not so, or if it is unknown."""
+    server = owner.servers.get(cluster.server) if owner is not None and cluster.server is not None else None
+    if server is None or cluster.image in ("", server.name):
+        return ""
+    return (
+        f"The environment of the cluster is {cluster.image}, and that of your server is {server.name}: "
+        "get_client() says whether their versions of Python and Dask fit."
+    )
 
 
 def shown_end(cluster: EndedCluster) -> dict[str, Any]:

@@ -369,11 +369,12 @@ async def test_while_nobody_can_say_who_an_owner_is_a_cluster_keeps_what_it_has(
 # What is told
 
 
-async def scaled(backend: Keeping, name: str, count: int, said: Any) -> Any:
+async def scaled(backend: Keeping, name: str, count: int, said: Any, action: str = "scale") -> Any:
     async def answer(_request: web.Request) -> web.StreamResponse:
         return web.json_response(said)
 
-    request = make_mocked_request("POST", f"/api/v1/clusters/{name}/scale", match_info={"cluster_name": name})
+    path = f"/api/v1/clusters/{name}/{action}"
+    request = make_mocked_request("POST", path, match_info={"cluster_name": name})
     request._read_bytes = json.dumps({"count": count}).encode()
     response = await backend._tell_grant(request, answer)
     assert isinstance(response, web.Response)
@@ -393,6 +394,43 @@ async def test_who_scales_beyond_what_they_may_have_is_told(backend: Keeping) ->
 async def test_who_gets_all_is_told_nothing_more(backend: Keeping) -> None:
     name = await backend.start_cluster(user(), {})
     assert await scaled(backend, name, 5, {"ok": True, "msg": None}) == {"ok": True, "msg": None}
+
+
+OTHER = (
+    "The environment of the cluster is base, and that of your server is geo: get_client() says whether their "
+    "versions of Python and Dask fit."
+)
+
+
+@pytest.mark.parametrize("action", ["scale", "adapt"])
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"image": "base"}, OTHER),
+        ({"image": "geo"}, None),
+        ({"image": "base", "granted": 2}, None),
+        ({"image": "base", "server": "stopped"}, None),
+        ({"image": "base", "server": None}, None),
+    ],
+    ids=["another", "the server's", "has workers already", "no such server", "from no server"],
+)
+async def test_who_asks_for_workers_of_another_environment_than_their_servers_is_told_before_they_start(
+    backend: Keeping, action: str, changed: dict[str, Any], told: str | None
+) -> None:
+    name = await backend.start_cluster(user(), {})
+    backend.clusters[name] = replace(backend.clusters[name], **changed)
+    answer = {"ok": True, "msg": None}
+    found = await scaled(backend, name, 3, answer, action)
+    assert found == (answer if told is None else {"ok": False, "msg": told})
+
+
+async def test_a_hub_that_does_not_say_what_a_server_runs_keeps_nobody_from_workers(
+    backend: Keeping, hub: Hub
+) -> None:
+    name = await backend.start_cluster(user(), {})
+    backend.clusters[name] = replace(backend.clusters[name], image="base")
+    hub.broken = web.Response(status=503)
+    assert await scaled(backend, name, 1, {"ok": True, "msg": None}) == {"ok": True, "msg": None}
 
 
 # What people see

@@ -21,8 +21,12 @@ with Gateway() as gateway, gateway.new_cluster(image=sys.argv[1]) as cluster:
         warnings.simplefilter("always")
         with cluster.get_client() as client:
             workers = len(client.scheduler_info()["workers"])
-    told = [str(one.message) for one in warned if one.category.__name__ == "VersionMismatchWarning"]
-    print(json.dumps({"told": told, "workers": workers}))
+        cluster.scale(1)
+    told = {
+        kind: [str(one.message) for one in warned if one.category.__name__ == kind]
+        for kind in ("VersionMismatchWarning", "GatewayWarning")
+    }
+    print(json.dumps({**told, "workers": workers}))
 """
 
 
@@ -46,12 +50,19 @@ def test_who_takes_another_environment_is_told_what_differs_before_a_worker_runs
     told: dict[str, Any],
 ) -> None:
     assert told["older"]["workers"] == 0
-    (words,) = told["older"]["told"]
+    (words,) = told["older"]["VersionMismatchWarning"]
     assert "Mismatched versions found" in words
     (python,) = [line for line in words.splitlines() if "| python" in line]
     assert "3.13" in python
     assert "3.11" in python
 
 
+def test_who_asks_for_workers_of_another_environment_is_told_so_at_once(told: dict[str, Any]) -> None:
+    assert told["older"]["GatewayWarning"] == [
+        "The environment of the cluster is older, and that of your server is pangeo: get_client() says "
+        "whether their versions of Python and Dask fit."
+    ]
+
+
 def test_the_servers_own_environment_fits(told: dict[str, Any]) -> None:
-    assert told["pangeo"] == {"told": [], "workers": 0}
+    assert told["pangeo"] == {"VersionMismatchWarning": [], "GatewayWarning": [], "workers": 0}
