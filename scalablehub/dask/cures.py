@@ -3,6 +3,7 @@
 * Python's: with it, clusters lose workers as soon as any TLS connection breaks (`tls_cure.py`). The
   scheduler, the workers and the client need the cure.
 * dask-gateway's: with it, a notebook may hang after a few clusters (`client_cure.py`).
+* The Dask panel's: clients that it writes lack the keys of a gateway's cluster (`address_cure.py`).
 
 An image cannot be trusted to have a cure, and a community's own has nothing of ours; but Dask runs a text
 that it is given before it opens a connection: by an option of its commands, or by the environment. So no
@@ -26,13 +27,13 @@ def cure(*files: str) -> str:
     return "; ".join(f"exec({text!r})" for text in texts)
 
 
-TLS, CLIENT = "tls_cure.py", "client_cure.py"
+TLS, CLIENT, ADDRESS = "tls_cure.py", "client_cure.py", "address_cure.py"
 
 
 def client_environment() -> dict[str, str]:
     """Return the variables with which Dask clients cure themselves, without a word of it in notebooks."""
     quiet = {"distributed.preloading": "warning", "distributed.utils": "warning"}
-    return {"DASK_DISTRIBUTED__CLIENT__PRELOAD": cure(TLS, CLIENT), "DASK_LOGGING": repr(quiet)}
+    return {"DASK_DISTRIBUTED__CLIENT__PRELOAD": cure(TLS, CLIENT, ADDRESS), "DASK_LOGGING": repr(quiet)}
 
 
 def scheduler_options() -> list[str]:

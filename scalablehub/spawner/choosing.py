@@ -328,10 +328,14 @@ class ChoosingSpawner(LoggingConfigurable):
     def get_env(self) -> dict[str, str]:
         """Return the server's environment: the hub's and the admin's, and over it what was decided."""
         environment: dict[str, str] = super().get_env()  # type: ignore[misc]
-        return environment | self.decided_environment()
+        return environment | self.decided_environment(environment.get("JUPYTERHUB_SERVICE_PREFIX", ""))
 
-    def decided_environment(self) -> dict[str, str]:
-        """Return the variables that follow from what the user might have when the start began."""
+    def decided_environment(self, server_path: str = "") -> dict[str, str]:
+        """Return the variables that follow from what the user might have when the start began.
+
+        Args:
+            server_path: of the server's address.
+        """
         decision = self.decision_of_start()
         return bucket_environment(
             bucket_access(decision, self.bucket_keys), decision.user.name
@@ -341,6 +345,7 @@ class ChoosingSpawner(LoggingConfigurable):
             scheduler_address=self.gateway_scheduler_address,
             public_address=self.gateway_public_address,
             image=self.selection.image.name if self.selection else "",
+            server_path=server_path,
         )
 
     def _forget_refused(self, decision: Decision) -> None:

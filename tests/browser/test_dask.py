@@ -19,6 +19,7 @@ from tests.browser.steps import (
     start,
     start_cluster,
     wait_for_notebook,
+    wake_kernel,
 )
 from tests.stack import Stack
 
@@ -94,9 +95,34 @@ def test_panel_finds_the_notebooks_dashboard_by_itself(lab: Lab) -> None:
     expect(box).to_have_value(lab.dashboard.removesuffix("status"))
 
 
-def test_panel_offers_no_clusters_whose_plots_it_cannot_show(lab: Lab) -> None:
-    open_dask_panel(lab.page)
-    expect(lab.page.get_by_role("button", name="NEW", exact=True)).not_to_be_visible()
+def test_panel_starts_a_cluster_shows_it_and_gives_a_notebook_its_client(
+    new_page: NewPage, stack: Stack
+) -> None:
+    page = new_page(viewport=WIDE)
+    sign_in(page, stack, "heidi")
+    page.get_by_role("button", name="Start", exact=True).wait_for()
+    page.wait_for_load_state("networkidle")
+    start(page, "heidi")
+    wait_for_notebook(page)
+    box = open_dask_panel(page)
+    page.get_by_role("button", name="NEW", exact=True).click()
+    cluster = page.locator(".dask-ClusterListingItem")
+    expect(cluster).to_contain_text("GatewayCluster 1", timeout=90_000)
+    cluster.click()
+    expect(box).to_have_value(
+        re.compile(r"/services/dask-gateway/of/user/heidi/proxy/clusters/[0-9a-f]{32}/")
+    )
+    page.get_by_role("button", name="Workers", exact=True).click()
+    expect_plot(page.frame_locator("iframe[src*='individual-workers']"))
+    page.get_by_role("tab", name="start.ipynb").click()
+    wake_kernel(page)
+    cluster.get_by_title("Inject client code").click()
+    cell = page.locator(".jp-CodeCell").filter(has_text='client = Client("gateway://')
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+Enter")
+    expect(cell.locator(".jp-OutputArea-output")).to_contain_text("Connection method: Direct")
+    cluster.get_by_role("button", name="SHUTDOWN").click()
+    expect(cluster).to_have_count(0)
 
 
 def test_panel_works_without_the_spawn_page_once_the_dashboard_was_opened(

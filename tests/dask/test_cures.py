@@ -9,20 +9,28 @@ from pathlib import Path
 
 import pytest
 
-from scalablehub.dask.cures import CLIENT, TLS, client_environment, cure, scheduler_options, worker_options
+from scalablehub.dask.cures import (
+    ADDRESS,
+    CLIENT,
+    TLS,
+    client_environment,
+    cure,
+    scheduler_options,
+    worker_options,
+)
 
 STREAMS = str(Path(__file__).with_name("tls_streams.py"))
 
 
 def test_each_part_of_a_cluster_is_handed_the_cure() -> None:
-    assert client_environment()["DASK_DISTRIBUTED__CLIENT__PRELOAD"] == cure(TLS, CLIENT)
+    assert client_environment()["DASK_DISTRIBUTED__CLIENT__PRELOAD"] == cure(TLS, CLIENT, ADDRESS)
     assert scheduler_options() == ["--preload", cure(TLS)]
     assert worker_options() == ["--preload", cure(TLS), "--preload-nanny", cure(TLS)]
 
 
 @pytest.mark.parametrize("character", "{}$\n")
 def test_cure_is_one_line_that_neither_kubespawner_nor_kubernetes_expands(character: str) -> None:
-    assert character not in cure(TLS, CLIENT)
+    assert character not in cure(TLS, CLIENT, ADDRESS)
 
 
 @pytest.mark.parametrize(

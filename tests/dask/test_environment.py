@@ -25,6 +25,7 @@ def environment(
     scheduler_address: str = SCHEDULERS,
     public_address: str = PUBLIC,
     image: str = "",
+    server_path: str = "",
 ) -> dict[str, str]:
     return dask_environment(
         dask_of(*groups),
@@ -32,6 +33,7 @@ def environment(
         scheduler_address=scheduler_address,
         public_address=public_address,
         image=image,
+        server_path=server_path,
     )
 
 
@@ -61,6 +63,25 @@ def test_hub_without_an_address_gives_nothing() -> None:
 def test_clusters_have_the_image_of_the_server_by_default(image: str) -> None:
     read = dask.config.collect_env(environment("research", image=image))
     assert format_template(read["gateway"]["cluster"]["options"]["image"]) == image
+
+
+@pytest.mark.parametrize(
+    ("public_address", "server_path", "address"),
+    [
+        (PUBLIC, "/user/al/", f"{PUBLIC}/of/user/al/proxy"),
+        (f"{PUBLIC}/", "/hub/user/a%40b/second/", f"{PUBLIC}/of/hub/user/a%40b/second/proxy"),
+        (PUBLIC, "", None),
+        ("/services/dask-gateway", "/user/al/", None),
+    ],
+    ids=["server", "named server", "no server", "the hub's address is not known"],
+)
+def test_the_panel_shows_dashboards_at_addresses_as_of_the_server(
+    public_address: str, server_path: str, address: str | None
+) -> None:
+    read = dask.config.collect_env(
+        environment("research", public_address=public_address, server_path=server_path)
+    )
+    assert read["labextension"]["factory"].get("kwargs") == (address and {"public_address": address})
 
 
 @pytest.mark.parametrize(

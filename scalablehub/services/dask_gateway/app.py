@@ -200,7 +200,8 @@ class Front:
             return await self._page(request, path, query)
         if route.kind is Kind.HEALTH:
             return web.Response(body=b'{"status": "ok"}', content_type="application/json", headers=API_ANSWER)
-        return web.Response(status=302, headers=_redirect(self._prefix))
+        moved = f"{route.upstream}?{checked_query(query)}" if query else route.upstream
+        return web.Response(status=302, headers=_redirect(moved))
 
     async def _api(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:
         query = api_query(query)

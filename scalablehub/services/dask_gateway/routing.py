@@ -19,6 +19,8 @@ PATH_CHARACTERS = 4096
 READS = frozenset({"GET", "HEAD"})
 
 _CLUSTER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,126}[A-Za-z0-9])?")
+# JupyterLab's Dask panel shows a cluster's dashboard only where its address looks like one below a server.
+_PANEL = re.compile(r"of/(?:[^/]+/)*?user/[^/]+/(?:[^/]+/)?proxy/(?P<dashboard>clusters/.*)")
 _PLAIN = re.compile(r"[A-Za-z0-9._~!$&'()*+,=:@%/-]*")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
@@ -32,12 +34,15 @@ class Kind(Enum):
     DASHBOARD = "dashboard"
     PAGE = "page"
     HEALTH = "health"
-    BARE = "bare"
+    MOVED = "moved"
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One known address: `upstream` is its path at dask-gateway, `body` names what its POST takes."""
+    """One known address: `upstream` is its path at dask-gateway, `body` names what its POST takes.
+
+    Of what has moved, `upstream` is where it is.
+    """
 
     kind: Kind
     upstream: str
@@ -81,7 +86,7 @@ def find_route(path: str, prefix: str) -> Route:
         raise bad_path()
     if not path.startswith(prefix):
         if path + "/" == prefix:
-            return Route(Kind.BARE, "", READS)
+            return Route(Kind.MOVED, prefix, READS)
         raise not_found()
     rest = path[len(prefix) :]
     route = _FIXED.get(rest)
@@ -91,6 +96,9 @@ def find_route(path: str, prefix: str) -> Route:
         return Route(Kind.PAGE, "", _PAGES[rest])
     if rest.startswith("clusters/"):
         return _dashboard(rest)
+    if (panel := _PANEL.fullmatch(rest)) is not None:
+        _dashboard(panel["dashboard"])
+        return Route(Kind.MOVED, prefix + panel["dashboard"], READS)
     _refuse_dots_and_escapes(rest)
     if rest.startswith("api/v1/clusters/"):
         return _cluster_api(rest)

@@ -26,6 +26,10 @@ PREFIX = "/services/dask-gateway/"
             Kind.DASHBOARD,
             "/clusters/a1/info/worker/tcp%3A%2F%2F127.0.0.1%3A3.html",
         ),
+        # As JupyterLab's Dask panel needs addresses to look.
+        ("of/user/al/proxy/clusters/a1/status", Kind.MOVED, f"{PREFIX}clusters/a1/status"),
+        ("of/hub/user/a%40b/second/proxy/clusters/a1/x", Kind.MOVED, f"{PREFIX}clusters/a1/x"),
+        ("of/user/proxy/clusters/proxy/clusters/a1/", Kind.MOVED, f"{PREFIX}clusters/a1/"),
     ],
 )
 def test_known_addresses_go_where_they_say(path: str, kind: Kind, upstream: str) -> None:
@@ -37,6 +41,11 @@ def test_known_addresses_go_where_they_say(path: str, kind: Kind, upstream: str)
     ("path", "status"),
     [
         ("clusters/../api/v1/options", 400),
+        ("of/user/al/proxy/clusters/../api/v1/options", 400),
+        ("of/user/al/proxy/clusters/a1/%2e%2e/b1/status", 400),
+        ("of/user/al/proxy/api/v1/options", 404),
+        ("of/user/al/clusters/a1/status", 404),
+        ("of//user/al/proxy/clusters/a1/status", 400),
         ("clusters/a1/../../api/v1/options", 400),
         ("clusters/a1/%2e%2e/b1/status", 400),
         ("clusters/a1/%2E%2E%2Fb1/status", 400),
