@@ -245,9 +245,18 @@ def _lead_to_clusters(c: Config, dask: Dask) -> None:
         {
             "gateway_address": dask.address or f"http://proxy-public{service}",
             "gateway_scheduler_address": dask.scheduler_address or "",
-            "gateway_public_address": service,
+            "gateway_public_address": _public_origin(hub) + service,
         },
     )
+
+
+def _public_origin(hub: Mapping[str, Any]) -> str:
+    """Return where browsers find the hub, as far as it is said and its services are there too; else ""."""
+    public_url = str(hub.get("public_url") or "")
+    if not public_url or hub.get("subdomain_host"):
+        return ""
+    split = urlsplit(public_url if "://" in public_url else f"https://{public_url}")
+    return f"{split.scheme}://{split.netloc}"
 
 
 def _ancestry(spawner: object) -> set[str]:

@@ -630,8 +630,23 @@ def test_servers_get_the_shares_of_a_node_as_numbers(load: Load) -> None:
             "/hubs/a/services/dask-gateway",
         ),
         ("c.ChoosingSpawner.gateway_address = 'http://mine'", "http://mine", "/services/dask-gateway"),
+        (
+            "c.JupyterHub.base_url = '/hubs/a/'; c.JupyterHub.public_url = 'https://hub.example.org/hubs/a/'",
+            "http://proxy-public/hubs/a/services/dask-gateway",
+            "https://hub.example.org/hubs/a/services/dask-gateway",
+        ),
+        (
+            "c.JupyterHub.public_url = 'hub.example.org'",
+            "http://proxy-public/services/dask-gateway",
+            "https://hub.example.org/services/dask-gateway",
+        ),
+        (
+            "c.JupyterHub.public_url = c.JupyterHub.subdomain_host = 'https://hub.example.org'",
+            "http://proxy-public/services/dask-gateway",
+            "/services/dask-gateway",
+        ),
     ],
-    ids=["at the root", "below a path", "an admin's own"],
+    ids=["at the root", "below a path", "an admin's own", "public", "without https", "own domains"],
 )
 def test_servers_in_kubernetes_are_led_to_the_clusters(
     load: Load, line: str, address: str, public: str

@@ -84,3 +84,8 @@ def test_base_is_one_public_image_by_its_exact_name(image: str, base: str) -> No
 def test_last_user_is_not_root(image: str) -> None:
     users = re.findall(r"^USER (.*)$", (IMAGES / image / "Dockerfile").read_text(), re.MULTILINE)
     assert users == ["root", "1000"]
+
+
+def test_jupyterlab_is_set_alike_in_the_image_and_on_one_machine() -> None:
+    local = IMAGES.parent / "scalablehub/local/labconfig/labconfig/default_setting_overrides.json"
+    assert (IMAGES / "user/lab-settings.json").read_text() == local.read_text()
