@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,6 +34,7 @@ from tests.descriptions import described, written
 pytestmark = pytest.mark.filterwarnings("ignore::aiohttp.web_exceptions.NotAppKeyWarning")
 REASON = "scalablehub/reason"
 DASK = written()["dask"]
+HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "choose-workers.md"
 
 
 class Kubernetes:
@@ -118,12 +120,18 @@ class Parts:
 
 
 @pytest.fixture
-async def parts() -> AsyncIterator[Parts]:
+def backend_class() -> type[ScalableKubeBackend]:
+    """A test that needs another one is parametrized with it."""
+    return ScalableKubeBackend
+
+
+@pytest.fixture
+async def parts(backend_class: type[ScalableKubeBackend]) -> AsyncIterator[Parts]:
     async with a_hub() as hub:
         c = Config()
         c.KubeBackend.gateway_instance = "gw"
         c.KubeClusterConfig.update({"namespace": "users", "environment": {"OF_THE_ADMIN": "yes"}})
-        backend = ScalableKubeBackend(config=c, log=logging.getLogger("gateway"))
+        backend = backend_class(config=c, log=logging.getLogger("gateway"))
         kubernetes = Kubernetes()
         backend.custom_client = backend.core_client = kubernetes
         backend.api_client = SimpleNamespace(sanitize_for_serialization=lambda pod: pod)
@@ -234,6 +242,31 @@ async def test_what_is_not_offered_is_refused(parts: Parts, options: dict[str, s
     with pytest.raises(PublicException):
         await parts.backend.start_cluster(user(), options)
     assert parts.kubernetes.clusters == {}
+
+
+def documented_backend() -> type[ScalableKubeBackend]:
+    """Return the class that the how-to shows, as its text has it."""
+    code = HOW_TO.read_text().partition("### Options of your own")[2].split("```python\n")[1].split("```")[0]
+    scope = {"c": Config()}
+    exec(code, scope)  # noqa: S102 - a text of ours
+    found: type[ScalableKubeBackend] = scope["c"].DaskGateway.backend_class
+    return found
+
+
+@pytest.mark.parametrize("backend_class", [documented_backend()], ids=["the how-to's"])
+@pytest.mark.parametrize(
+    ("options", "selector"),
+    [({}, {}), ({"fast_disk": True}, {"example.org/disk": "nvme"})],
+    ids=["not chosen", "chosen"],
+)
+async def test_an_admin_has_options_of_their_own(
+    parts: Parts, options: dict[str, Any], selector: dict[str, str]
+) -> None:
+    cluster = await started(parts, {"worker_size": "large", **options})
+    pod = cluster["spec"]["config"]["worker_extra_pod_config"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert selector.items() <= pod.get("nodeSelector", {}).items()
+    assert ("example.org/disk" in pod.get("nodeSelector", {})) is bool(selector)
 
 
 async def test_many_starts_at_once_give_no_more_clusters_than_allowed(parts: Parts) -> None:
