@@ -3,11 +3,13 @@
 Servers, schedulers and workers all get what `bucket_environment` returns, so what opens in a notebook opens
 on a worker. With it, `xarray.open_zarr("s3://…")`, s3fs, obstore and botocore need no other configuration.
 The variables are those that botocore (`AWS_ENDPOINT_URL`, checksums: SDK guide "Service-specific endpoints"
-and "Data integrity protections") and the Rust object_store crate (`AWS_ALLOW_HTTP`) document.
+and "Data integrity protections"), the Rust object_store crate (`AWS_ALLOW_HTTP`), GDAL (`AWS_S3_ENDPOINT`:
+"Network based file systems", /vsis3/) and rclone (`RCLONE_CONFIG_…`: "Environment variables") document.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -77,6 +79,8 @@ def bucket_environment(buckets: Iterable[BucketAccess], username: str) -> dict[s
         environment["AWS_REGION"] = environment["AWS_DEFAULT_REGION"] = region
     if first.endpoint is not None:
         environment |= _compatible_store(first.endpoint)
+    for bucket in stored_in_s3:
+        environment |= _rclone_remote(bucket, region)
     return environment
 
 
@@ -120,6 +124,7 @@ def _require_same_store(first: BucketAccess, other: BucketAccess, username: str)
 
 
 def _compatible_store(endpoint: str) -> dict[str, str]:
+    scheme, _, place = endpoint.partition("://")
     environment = {
         "AWS_ENDPOINT_URL": endpoint,
         # Wins over AWS_ENDPOINT_URL in every client, so that an image's own setting cannot redirect us.
@@ -128,7 +133,26 @@ def _compatible_store(endpoint: str) -> dict[str, str]:
         # default then takes for damage (seen with rclone 1.75: FlexibleChecksumError).
         "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
         "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+        # GDAL takes an endpoint in parts, and a bucket's name for a host's unless it is told.
+        "AWS_S3_ENDPOINT": place.rstrip("/"),
+        "AWS_HTTPS": "NO" if scheme == "http" else "YES",
+        "AWS_VIRTUAL_HOSTING": "FALSE",
     }
-    if endpoint.startswith("http://"):
+    if scheme == "http":
         environment["AWS_ALLOW_HTTP"] = "true"
     return environment
+
+
+def _rclone_remote(bucket: BucketAccess, region: str | None) -> dict[str, str]:
+    """Return what makes the bucket a remote of its name: ``rclone ls scratch:``."""
+    options = {"provider": "Other" if bucket.endpoint else "AWS", "env_auth": "true"}
+    if bucket.endpoint:
+        options["endpoint"] = bucket.endpoint
+    if region:
+        options["region"] = region
+    told = ",".join(f'{name}="{value}"' for name, value in options.items())
+    name = re.sub(r"[^A-Z0-9]", "_", bucket.name.upper())
+    return {
+        f"RCLONE_CONFIG_{name}_TYPE": "alias",
+        f"RCLONE_CONFIG_{name}_REMOTE": f":s3,{told}:{bucket.url.removeprefix('s3://')}",
+    }

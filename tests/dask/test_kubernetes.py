@@ -177,6 +177,12 @@ async def test_a_cluster_has_everything_that_was_decided_in_its_object(parts: Pa
         "AWS_ALLOW_HTTP": "true",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": "http://127.0.0.1:9000",
+        "AWS_HTTPS": "NO",
+        "AWS_S3_ENDPOINT": "127.0.0.1:9000",
+        "AWS_VIRTUAL_HOSTING": "FALSE",
+        "RCLONE_CONFIG_SCRATCH_REMOTE": ':s3,provider="Other",env_auth="true",endpoint="http://127.0.0.1:9000",'
+        'region="us-east-1":scratch/alice',
+        "RCLONE_CONFIG_SCRATCH_TYPE": "alias",
         "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9000",
         "AWS_REGION": "us-east-1",
         "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",

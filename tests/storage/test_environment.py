@@ -28,6 +28,9 @@ SCRATCH = BucketAccess(
 SHARED = replace(SCRATCH, name="shared", variable=None, url="s3://shared", writable=False)
 
 
+REMOTE = ':s3,provider="Other",env_auth="true",endpoint="http://127.0.0.1:9000",region="us-east-1":'
+
+
 def test_no_buckets_give_no_variables() -> None:
     assert bucket_environment([], "alice") == {}
 
@@ -45,12 +48,21 @@ def test_compatible_store_over_http() -> None:
         "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
         "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
         "AWS_ALLOW_HTTP": "true",
+        "AWS_S3_ENDPOINT": "127.0.0.1:9000",
+        "AWS_HTTPS": "NO",
+        "AWS_VIRTUAL_HOSTING": "FALSE",
+        "RCLONE_CONFIG_SCRATCH_TYPE": "alias",
+        "RCLONE_CONFIG_SCRATCH_REMOTE": REMOTE + "scratch/alice",
+        "RCLONE_CONFIG_SHARED_TYPE": "alias",
+        "RCLONE_CONFIG_SHARED_REMOTE": REMOTE + "shared",
     }
 
 
 def test_https_endpoint_does_not_allow_http() -> None:
-    bucket = replace(SCRATCH, endpoint="https://store.example.org")
-    assert "AWS_ALLOW_HTTP" not in bucket_environment([bucket], "alice")
+    bucket = replace(SCRATCH, endpoint="https://store.example.org/")
+    environment = bucket_environment([bucket], "alice")
+    assert "AWS_ALLOW_HTTP" not in environment
+    assert (environment["AWS_S3_ENDPOINT"], environment["AWS_HTTPS"]) == ("store.example.org", "YES")
 
 
 def test_amazons_own_with_the_identity_of_the_pod() -> None:
@@ -60,6 +72,8 @@ def test_amazons_own_with_the_identity_of_the_pod() -> None:
         "PANGEO_SCRATCH": "s3://scratch/alice",
         "AWS_REGION": "eu-west-1",
         "AWS_DEFAULT_REGION": "eu-west-1",
+        "RCLONE_CONFIG_SCRATCH_TYPE": "alias",
+        "RCLONE_CONFIG_SCRATCH_REMOTE": ':s3,provider="AWS",env_auth="true",region="eu-west-1":scratch/alice',
     }
 
 
@@ -148,6 +162,28 @@ found = client.get_object(Bucket="scratch", Key="alice/x", Range="bytes=1-2")
 assert found["Body"].read() == b"el"
 client.close()
 """
+GDAL = """
+import numpy, obstore, rasterio
+from obstore.store import S3Store
+with rasterio.MemoryFile() as memory:
+    image = {"driver": "GTiff", "height": 4, "width": 4, "count": 1, "dtype": "uint8", "crs": "EPSG:4326"}
+    with memory.open(**image, transform=rasterio.Affine(1, 0, 0, 0, -1, 4)) as made:
+        made.write(numpy.full((1, 4, 4), 7, "uint8"))
+    obstore.put(S3Store("scratch"), "alice/x.tif", memory.read())
+with rasterio.open("/vsis3/scratch/alice/x.tif") as found:
+    assert found.read().sum() == 7 * 16
+"""
+RCLONE = """
+import pathlib, subprocess
+from scalablehub.local.store import rclone_path
+def rclone(*arguments):
+    command = [str(rclone_path()), "--config", "", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+pathlib.Path("here").write_text("hello")
+rclone("copyto", "here", "scratch:there")
+assert rclone("lsf", "scratch:") == "there\\n"
+assert rclone("cat", "scratch:there") == "hello"
+"""
 
 
 @pytest.fixture
@@ -171,8 +207,8 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 @pytest.mark.parametrize(
     "program",
-    [XARRAY_AND_S3FS, PARTS_WITH_S3FS, XARRAY_AND_OBSTORE, PLAIN_OBSTORE, BOTOCORE],
-    ids=["xarray and s3fs", "parts with s3fs", "xarray and obstore", "plain obstore", "botocore"],
+    [XARRAY_AND_S3FS, PARTS_WITH_S3FS, XARRAY_AND_OBSTORE, PLAIN_OBSTORE, BOTOCORE, GDAL, RCLONE],
+    ids=["xarray and s3fs", "parts with s3fs", "xarray and obstore", "obstore", "botocore", "GDAL", "rclone"],
 )
 def test_clients_need_nothing_but_the_environment(
     environment: dict[str, str], tmp_path: Path, program: str
@@ -180,6 +216,7 @@ def test_clients_need_nothing_but_the_environment(
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
         env={**environment, "HOME": str(tmp_path)},
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=120,
