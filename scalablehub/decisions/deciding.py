@@ -147,6 +147,15 @@ class BucketChoice(Choice):
     requester_pays: bool = False
     expire_days: int | None = None
 
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """What its users have to know, in words."""
+        days = self.expire_days
+        return (
+            *(() if days is None else (f"kept for {days} {'day' if days == 1 else 'days'}",)),
+            *(("who reads pays",) if self.requester_pays else ()),
+        )
+
 
 @dataclass(frozen=True)
 class DirectoryChoice(Choice):

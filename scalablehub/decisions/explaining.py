@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from scalablehub.decisions.capping import in_words
-from scalablehub.decisions.deciding import Choice, Decision, State
+from scalablehub.decisions.deciding import BucketChoice, Choice, Decision, DirectoryChoice, State
 from scalablehub.description.units import format_bytes, format_cores
 
 
@@ -70,9 +70,24 @@ def _details(choice: Any, currency: str) -> str:
         if choice.price is not None:
             parts.append(in_words("price", choice.price, currency))
         return ", ".join(parts)
-    if hasattr(choice, "writable"):
-        return "read and write" if choice.writable else "read"
+    if isinstance(choice, DirectoryChoice):
+        return f"{_access(choice.writable)}, at {choice.mount}"
+    if isinstance(choice, BucketChoice):
+        return ", ".join(_bucket(choice))
     return ", ".join(getattr(choice, "patterns", ()))
+
+
+def _access(is_writable: bool) -> str:
+    return "read and write" if is_writable else "read"
+
+
+def _bucket(bucket: BucketChoice) -> Iterator[str]:
+    """Yield how the user has a bucket: what they may do, where it is, and what they have to know."""
+    yield _access(bucket.writable)
+    yield f"{bucket.url} as {bucket.variable}" if bucket.variable else bucket.url
+    if bucket.region:
+        yield f"in {bucket.region}"
+    yield from bucket.terms
 
 
 def _counted(count: int, thing: str) -> str:

@@ -93,7 +93,8 @@ def test_a_bad_one_is_refused_with_the_place(
                 "[ScalableHub.sizes.secret.allowed_groups]",
                 "image      base     yes                      for everybody  [ScalableHub.images.base]",
                 "interface  lab      yes                      for everybody  [ScalableHub.interfaces.lab]",
-                "bucket     scratch  yes     read and write   for everybody  [ScalableHub.buckets.scratch]",
+                "bucket  scratch  yes  read and write, s3://scratch/bob  for everybody  "
+                "[ScalableHub.buckets.scratch]",
                 "dask                hidden                   only for members of research  "
                 "[ScalableHub.dask.allowed_groups]",
             ],

@@ -151,6 +151,12 @@ def test_figures_and_the_hubs_limits_are_readable() -> None:
         assert text in page
 
 
+def test_the_terms_of_a_bucket_are_said() -> None:
+    buckets = {"lake": {"url": "s3://lake", "region": "us-west-2", "expire_days": 7, "requester_pays": True}}
+    decided = decide(resolve(described(buckets=buckets)), User("alice"))
+    assert "(read only, kept for 7 days, who reads pays)" in rendered(decided)
+
+
 def test_the_page_signs_in_to_clusters_below_the_hubs_own_base() -> None:
     assert 'src="/hubs/a/services/dask-gateway/sign-in"' in rendered(
         decision("research"), base_url="/hubs/a/"
