@@ -123,7 +123,7 @@ def cluster_options(
                 # The hub's own variables come last: a user's cannot take the data away by accident.
                 "environment": dict(options.environment)
                 | dict(environment)
-                | bucket_environment(bucket_access(decision, bucket_keys), user.name),
+                | bucket_environment(bucket_access(decision, bucket_keys), user.name, description.region),
                 **commands(decision, size, image),
             }
 

@@ -69,7 +69,9 @@ class Bucket(Entry):
         "'this-machine' is the one that `scalablehub up` runs.",
     )
     region: Annotated[str, StringConstraints(pattern=REGION)] | None = Field(
-        None, description="Region of the bucket."
+        None,
+        description="Region of the bucket. Clients are told one, the hub's if a bucket has it; in another of "
+        "Amazon's, boto3, s3fs and rclone find a bucket by themselves, and obstore and GDAL have to be told.",
     )
     access: Literal["read", "write"] = Field(
         "read", description="What everybody who has it may do; 'write' includes reading."

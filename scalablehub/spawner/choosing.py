@@ -338,7 +338,7 @@ class ChoosingSpawner(LoggingConfigurable):
         """
         decision = self.decision_of_start()
         return bucket_environment(
-            bucket_access(decision, self.bucket_keys), decision.user.name
+            bucket_access(decision, self.bucket_keys), decision.user.name, self.description.region
         ) | dask_environment(
             decision.dask,
             address=self.gateway_address,

@@ -50,12 +50,22 @@ class BucketAccess:
 _SHARED = {"endpoint": "endpoint", "region": "region", "access_key": "key", "secret_key": "key"}
 
 
-def bucket_environment(buckets: Iterable[BucketAccess], username: str) -> dict[str, str]:
+def bucket_environment(
+    buckets: Iterable[BucketAccess], username: str, hub_region: str | None = None
+) -> dict[str, str]:
     """Return the environment variables with which the user's processes reach these buckets.
 
-    Raises PublicError, status 500, when one environment cannot express them: clients read one endpoint, one
-    region and one key from it, so buckets that differ in these need separate servers; a variable can have
-    one value; a key has two halves.
+    Of Amazon's buckets in several regions the hub's is the one that clients are told; botocore is led on to
+    another by Amazon itself, and other clients have to be told.
+
+    Args:
+        buckets: that the user may open.
+        username: for what is said of a refusal.
+        hub_region: where the hub is, as far as it is said.
+
+    Raises PublicError, status 500, when one environment cannot express them: clients read one endpoint and
+    one key from it, so buckets that differ in these need separate servers; a variable can have one value; a
+    key has two halves.
     """
     buckets = tuple(buckets)
     environment = _locations(buckets, username)
@@ -74,13 +84,15 @@ def bucket_environment(buckets: Iterable[BucketAccess], username: str) -> dict[s
     if first.access_key is not None and first.secret_key is not None:
         environment["AWS_ACCESS_KEY_ID"] = first.access_key
         environment["AWS_SECRET_ACCESS_KEY"] = first.secret_key
-    if region := first.region or (first.endpoint and _COMPATIBLE_REGION):
+    regions = [bucket.region for bucket in stored_in_s3 if bucket.region]
+    told = hub_region if hub_region in regions else next(iter(regions), None)
+    if region := told or (first.endpoint and _COMPATIBLE_REGION):
         # botocore reads the second, the other SDKs and object_store the first.
         environment["AWS_REGION"] = environment["AWS_DEFAULT_REGION"] = region
     if first.endpoint is not None:
         environment |= _compatible_store(first.endpoint)
     for bucket in stored_in_s3:
-        environment |= _rclone_remote(bucket, region)
+        environment |= _rclone_remote(bucket, bucket.region or region)
     return environment
 
 
@@ -112,6 +124,8 @@ def _locations(buckets: tuple[BucketAccess, ...], username: str) -> dict[str, st
 
 def _require_same_store(first: BucketAccess, other: BucketAccess, username: str) -> None:
     differing = {word for field, word in _SHARED.items() if getattr(first, field) != getattr(other, field)}
+    if first.endpoint is other.endpoint is None:
+        differing -= {"region"}
     if differing:
         raise PublicError(
             "bucket-stores-differ",

@@ -77,6 +77,27 @@ def test_amazons_own_with_the_identity_of_the_pod() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("regions", "hub_region", "told"),
+    [
+        (("eu-west-1", "us-west-2"), "us-west-2", "us-west-2"),
+        (("eu-west-1", "us-west-2"), "us-east-1", "eu-west-1"),
+        (("eu-west-1", "us-west-2"), None, "eu-west-1"),
+        ((None, "us-west-2"), None, "us-west-2"),
+    ],
+)
+def test_of_amazons_regions_clients_are_told_the_hubs(
+    regions: tuple[str | None, ...], hub_region: str | None, told: str
+) -> None:
+    own = replace(SCRATCH, endpoint=None, access_key=None, secret_key=None)
+    buckets = [
+        replace(own, name=f"b{number}", variable=None, region=region) for number, region in enumerate(regions)
+    ]
+    environment = bucket_environment(buckets, "alice", hub_region)
+    assert environment["AWS_REGION"] == environment["AWS_DEFAULT_REGION"] == told
+    assert f'region="{regions[1]}"' in environment["RCLONE_CONFIG_B1_REMOTE"]
+
+
 def test_other_clouds_get_their_location_only() -> None:
     bucket = replace(SCRATCH, variable="MODELS", url="gs://models")
     assert bucket_environment([bucket], "alice") == {"MODELS": "gs://models"}
