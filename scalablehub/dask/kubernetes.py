@@ -307,8 +307,14 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
         )
         self._granted[cluster.name], self._spent[cluster.name] = state, spent
 
+    async def stop_cluster(self, cluster_name: str, failed: bool = False) -> None:
+        """Stop a cluster, and keep its logs for its user."""
+        await self.pods.keep(cluster_name)
+        await super().stop_cluster(cluster_name, failed=failed)
+
     async def end_cluster(self, cluster: KeptCluster, reason: str) -> None:
-        """Stop a cluster, and keep the reason for its user."""
+        """Stop a cluster, and keep the reason and its logs for its user."""
+        await self.pods.keep(cluster.name)
         await self._patch(
             cluster.name, {"metadata": {"annotations": {REASON: reason}}, "spec": {"active": False}}
         )

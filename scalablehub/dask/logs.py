@@ -66,8 +66,10 @@ class KeptLogs:
         return len(workers) < MOST_WORKERS or (failed and not all(log.how for log in workers))
 
     def keep(self, cluster: str, log: Log) -> None:
-        """Keep a log, instead of an earlier one of the same process."""
+        """Keep a log, instead of an earlier one of the same process, unless nothing is left of it."""
         logs = self._kept.setdefault(cluster, [])
+        if not log.text and any(known.text for known in logs if known.name == log.name):
+            return
         logs[:] = [known for known in logs if known.name != log.name or known.how not in ("", log.how)]
         logs.append(log)
         while len(workers := self._workers(cluster)) > MOST_WORKERS:

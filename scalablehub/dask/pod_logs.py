@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -17,6 +19,7 @@ from scalablehub.dask.pod_states import Ending, cluster_of, ending_of, failure, 
 _WATCH_SECONDS = 300
 _PAUSE_SECONDS = 2.0
 _READ_SECONDS = 10.0
+_LAST_LOOK_SECONDS = 2.0
 _AT_ONCE = 8
 _PARTS = "app.kubernetes.io/component in (dask-scheduler,dask-worker)"
 _MOST_WAITING = 200
@@ -62,6 +65,21 @@ class PodLogs:
 
     async def of(self, cluster: str) -> list[Log]:
         """Return the logs of a cluster's pods: of those that run as of now, and of those that ended."""
+        logs = await self._of_those_that_are_there(cluster)
+        now = {(log.name, log.how) for log in logs}
+        return logs + [log for log in self._kept.of(cluster) if (log.name, log.how) not in now]
+
+    async def keep(self, cluster: str) -> None:
+        """Keep the logs of a cluster that is about to be ended, as far as they can be read in a moment.
+
+        What is written later is read when the pods begin to end, if that is in time.
+        """
+        with suppress(ApiException, aiohttp.ClientError, OSError, TimeoutError):
+            async with asyncio.timeout(_LAST_LOOK_SECONDS):
+                for log in await self._of_those_that_are_there(cluster):
+                    self._kept.keep(cluster, replace(log, over=True))
+
+    async def _of_those_that_are_there(self, cluster: str) -> list[Log]:
         name = cluster.partition(".")[2]
         try:
             found = await self._core.list_namespaced_pod(
@@ -71,13 +89,11 @@ class PodLogs:
             if error.status != 403:
                 raise
             self._tell("list", "pods")
-            return self._kept.of(cluster)
+            return []
         pods = self._core.api_client.sanitize_for_serialization(found)["items"]
         pods.sort(key=lambda pod: (part_of(pod) != "scheduler", not failure(pod)))
-        running = await asyncio.gather(*(self._read(pod) for pod in pods[: MOST_WORKERS + 1]))
-        logs = [log for log in running if log is not None]
-        now = {(log.name, log.how) for log in logs}
-        return logs + [log for log in self._kept.of(cluster) if (log.name, log.how) not in now]
+        logs = await asyncio.gather(*(self._read(pod) for pod in pods[: MOST_WORKERS + 1]))
+        return [log for log in logs if log is not None]
 
     async def follow(self) -> None:
         """Watch the pods for ever, and read the log of each that ends before it is gone."""

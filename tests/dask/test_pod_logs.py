@@ -135,6 +135,25 @@ async def test_the_log_of_what_ends_is_kept_when_the_pod_is_gone(
     assert await read(logs) == [("w", "words", True, how)]
 
 
+async def test_before_a_cluster_is_ended_its_logs_are_kept(logs: PodLogs, core: Core) -> None:
+    core.pods = [pod("s", "scheduler"), pod("w")]
+    core.logs = {("s", False): [b"one"], ("w", False): [b"two"]}
+    await logs.keep("users.c")
+    core.pods, core.logs = [], {("w", False): [b"two and the end"], ("s", False): []}
+    await heard(logs, pod("w", leaving=True), pod("s", "scheduler", leaving=True))
+    assert sorted(await read(logs)) == [("s", "one", True, ""), ("w", "two and the end", True, "")]
+
+
+@pytest.mark.parametrize("answer", [500, 403, None], ids=["failed", "no right", "no answer"])
+async def test_a_cluster_is_ended_whatever_becomes_of_its_logs(
+    logs: PodLogs, core: Core, answer: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pod_logs, "_LAST_LOOK_SECONDS", 0.01)
+    core.pods = [pod("w")] if answer is None else answer
+    core.logs = {("w", False): None}
+    await logs.keep("users.c")
+
+
 async def test_what_has_not_changed_is_not_read_again(logs: PodLogs, core: Core) -> None:
     core.logs = {("w", False): [b"words"]}
     await heard(logs, pod("w"))
