@@ -17,7 +17,7 @@ from scalablehub.dask.logs import MOST_BYTES, MOST_WORKERS, KeptLogs, Log, end_o
 from scalablehub.dask.pod_states import Ending, cluster_of, ending_of, failure, part_of
 
 _WATCH_SECONDS = 300
-_PAUSE_SECONDS = 2.0
+_PAUSE_SECONDS = 1.0
 _READ_SECONDS = 10.0
 _LAST_LOOK_SECONDS = 2.0
 _AT_ONCE = 8
@@ -99,15 +99,16 @@ class PodLogs:
         """Watch the pods for ever, and read the log of each that ends before it is gone."""
         try:
             while True:
-                if not await self._watch():
-                    await asyncio.sleep(_PAUSE_SECONDS)
+                await self._watch()
+                await asyncio.sleep(_PAUSE_SECONDS)
         finally:
             for task in self._reading:
                 task.cancel()
             await asyncio.gather(*self._reading, return_exceptions=True)
 
-    async def _watch(self) -> bool:
-        """Watch for a while; return whether that came to its end."""
+    async def _watch(self) -> None:
+        """Watch for a while, beginning with all that is there: what went unseen before is forgotten."""
+        self._endings.clear()
         try:
             async with Watch() as watch:
                 async for event in watch.stream(
@@ -117,13 +118,11 @@ class PodLogs:
                     timeout_seconds=_WATCH_SECONDS,
                 ):
                     self.hear(event["raw_object"], is_gone=event["type"] == "DELETED")
-            return True
         except ApiException as error:
             if error.status == 403:
                 self._tell("watch", "pods")
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             self._log.debug("Pods of clusters cannot be watched just now: %s", error)
-        return False
 
     def hear(self, pod: Mapping[str, Any], *, is_gone: bool = False) -> None:
         """Take in what Kubernetes says of a pod."""

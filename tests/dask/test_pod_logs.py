@@ -216,7 +216,7 @@ async def test_what_is_being_read_ends_with_the_gateway(logs: PodLogs, core: Cor
     class Ended(Exception):
         pass
 
-    async def watch() -> bool:
+    async def watch() -> None:
         logs.hear(pod("w", leaving=True))
         await asyncio.sleep(0)
         raise Ended
