@@ -13,6 +13,7 @@ from typing import Any
 
 from scalablehub.local.proxy import proxy_command
 from tests.bench import machine
+from tests.bench.credentials import measure_credentials
 from tests.bench.dashboards import measure_dashboards
 from tests.bench.kubernetes import measure_kubernetes, measure_workers
 from tests.bench.measuring import Row, table
@@ -22,7 +23,7 @@ from tests.bench.spawning import measure_spawning
 from tests.bench.whole import measure_whole
 
 RESULTS = Path(__file__).parent / "results"
-PARTS = ("proxy", "stream", "dashboards", "choosing", "page", "stack", "kubernetes", "workers")
+PARTS = ("proxy", "stream", "dashboards", "credentials", "choosing", "page", "stack", "kubernetes", "workers")
 # Kubernetes needs root and a while, so it is measured when it is asked for.
 BY_DEFAULT = PARTS[:-2]
 FULL = Effort(rounds=5, seconds=1.5, stream_bytes=1024**3)
@@ -45,6 +46,10 @@ NOTES = {
         "What answers behind, as hub and dask-gateway, is aiohttp in one process; the load comes from "
         "another on the same cores. A message's time counts from when it was due. Of the page's clusters "
         "20 are asked for their tasks."
+    ),
+    "credentials": (
+        "What answers behind, as the hub and as Amazon's STS, is aiohttp in one process, which waits 50 ms "
+        "before it gives a session; the load comes from another on the same cores."
     ),
     "choosing": (
         "In one process, without Kubernetes: from the user's options to the pod that would be sent, with 50 "
@@ -127,6 +132,8 @@ def _measure(part: str, command: list[str], effort: Effort, *, quick: bool) -> l
             return measure_workers(folder, 1 if quick else effort.rounds)
         if part == "dashboards":
             return measure_dashboards(folder, effort.rounds, effort.seconds, quick=quick)
+        if part == "credentials":
+            return measure_credentials(folder, effort.rounds, effort.seconds, quick=quick)
         if part == "choosing":
             return measure_spawning(effort.rounds)
         if part == "page":
