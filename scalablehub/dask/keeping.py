@@ -142,7 +142,7 @@ class KeepingClusters(LoggingConfigurable):
         self.owners = Owners(
             authenticator.jupyterhub_api_url, authenticator.jupyterhub_api_token, authenticator.ssl_context
         )
-        app.middlewares.append(self._tell_grant)
+        app.middlewares.append(self._tell_who_asks)
         ClusterPages(self._listed, self._over, self._currency, self._end_by_hand, self._logs).add_to(app)
         self._keeping = asyncio.create_task(self._keep_on())
 
@@ -390,7 +390,7 @@ class KeepingClusters(LoggingConfigurable):
                 self._hub_is_away = False
 
     @web.middleware
-    async def _tell_grant(
+    async def _tell_who_asks(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         """Tell who asks for workers what they have to know, where dask-gateway says nothing."""

@@ -300,34 +300,33 @@ def _process(state: dict[str, Any]) -> psutil.Process | None:
 
 
 def _read_logs(folders: Iterable[Path], running: Collection[str]) -> list[Log]:
-    """Return the logs in the first of the folders that is there, the latest first."""
-    folder = next((folder for folder in folders if folder.is_dir()), None)
-    if folder is None:
-        return []
-    files = sorted(folder.glob("*.log"), key=lambda file: -file.stat().st_mtime)
-    schedulers = [file for file in files if file.stem == "scheduler"]
-    workers = [file for file in files if file.stem != "scheduler"]
-    return [
-        Log(
-            "scheduler" if file.stem == "scheduler" else "worker",
-            file.stem,
-            end_of(_end(file)),
-            file.stem not in running,
-        )
-        for file in [*schedulers, *workers[:MOST_WORKERS]]
-    ]
+    """Return the logs in the first folder that has some: the scheduler's, then the latest workers'."""
+    for folder in folders:
+        # A cluster that ends in this moment has them moved to the next.
+        with contextlib.suppress(OSError):
+            files = sorted(
+                folder.glob("*.log"), key=lambda file: (file.stem != "scheduler", -file.stat().st_mtime)
+            )
+            if files:
+                return [_read_log(file, running) for file in files[: MOST_WORKERS + 1]]
+    return []
 
 
-def _end(file: Path) -> bytes:
+def _read_log(file: Path, running: Collection[str]) -> Log:
+    part = "scheduler" if file.stem == "scheduler" else "worker"
+    return Log(part, file.stem, end_of(_end(file, 2 * MOST_BYTES)), over=file.stem not in running)
+
+
+def _end(file: Path, most_bytes: int) -> bytes:
     with file.open("rb") as opened:
-        opened.seek(max(file.stat().st_size - 2 * MOST_BYTES, 0))
-        return opened.read(2 * MOST_BYTES)
+        opened.seek(max(file.stat().st_size - most_bytes, 0))
+        return opened.read(most_bytes)
 
 
 def _last_line(log: Path) -> str:
     """Return the last line of a log that says something, at most 200 characters of it."""
     try:
-        text = log.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace")
+        text = _end(log, _LOG_TAIL_BYTES).decode(errors="replace")
     except OSError:
         return ""
     lines = [line.strip() for line in text.splitlines() if line.strip()]

@@ -47,8 +47,9 @@ def part_of(pod: Mapping[str, Any]) -> str:
 
 
 def ending_of(pod: Mapping[str, Any]) -> Ending | None:
-    """Return how the pod ends, or a container of it has ended; None where nothing ended."""
-    (container, *_) = pod.get("status", {}).get("containerStatuses") or [{}]
+    """Return how the pod ends, or Dask's container in it has ended; None where nothing ended."""
+    name, statuses = f"dask-{part_of(pod)}", pod.get("status", {}).get("containerStatuses") or ()
+    container: Mapping[str, Any] = next((one for one in statuses if one.get("name") == name), {})
     ending = Ending(
         "deletionTimestamp" in pod["metadata"],
         container.get("restartCount") or 0,

@@ -376,7 +376,7 @@ async def scaled(backend: Keeping, name: str, count: int, said: Any, action: str
     path = f"/api/v1/clusters/{name}/{action}"
     request = make_mocked_request("POST", path, match_info={"cluster_name": name})
     request._read_bytes = json.dumps({"count": count}).encode()
-    response = await backend._tell_grant(request, answer)
+    response = await backend._tell_who_asks(request, answer)
     assert isinstance(response, web.Response)
     return json.loads(response.text or "")
 

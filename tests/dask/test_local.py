@@ -11,7 +11,8 @@ import pytest
 from aiohttp import ClientSession, web
 
 from scalablehub.dask.keeping import refuse
-from scalablehub.dask.local import _last_line, _process, _with_start_time
+from scalablehub.dask.local import _last_line, _process, _read_logs, _with_start_time
+from scalablehub.dask.logs import Log
 
 
 @pytest.fixture
@@ -106,6 +107,19 @@ def test_state_that_names_no_process_is_none(state: dict[str, object]) -> None:
 def test_last_line_of_a_log_is_the_last_that_says_something(tmp_path: Path, log: bytes, line: str) -> None:
     (tmp_path / "log").write_bytes(log)
     assert _last_line(tmp_path / "log") == line
+
+
+def test_logs_that_move_while_they_are_read_are_read_where_they_are_then(tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    for folder in (before, after):
+        folder.mkdir()
+    (before / "scheduler.log").symlink_to(tmp_path / "gone")
+    (after / "worker-1.log").write_text("two")
+    (after / "scheduler.log").write_text("one")
+    assert _read_logs([before, after], {"worker-1"}) == [
+        Log("scheduler", "scheduler", "one", over=True),
+        Log("worker", "worker-1", "two", over=False),
+    ]
 
 
 def test_last_line_of_no_log_is_empty(tmp_path: Path) -> None:

@@ -64,7 +64,9 @@ def pod(
     metadata = {"name": name, "uid": f"uid-{name}", "namespace": "users", "labels": labels}
     if leaving:
         metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    return {"metadata": metadata, "status": {"containerStatuses": [status or {"state": {"running": {}}}]}}
+    beside = {"name": "beside", "state": {"running": {}}, "restartCount": 7}
+    dask = {"name": f"dask-{part}", **(status or {"state": {"running": {}}})}
+    return {"metadata": metadata, "status": {"containerStatuses": [beside, dask]}}
 
 
 FAILED = {"exitCode": 3, "message": "last words"}
