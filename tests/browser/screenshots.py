@@ -24,11 +24,10 @@ from tests.browser.steps import (
     find_chromium,
     launch,
     open_dask_panel,
+    open_lab,
     run_through,
     sign_in,
-    start,
     start_cluster,
-    wait_for_notebook,
 )
 from tests.stack import Stack, running_stack
 
@@ -111,11 +110,7 @@ def _write_whole(page: Page, path: Path) -> None:
 def _lab_and_clusters(browser: Browser, stack: Stack, folder: Path) -> None:
     page = browser.new_context(viewport={"width": 1600, "height": 960}).new_page()
     page.set_default_timeout(PATIENCE_MS)
-    sign_in(page, stack, "alice")
-    page.get_by_role("button", name="Start", exact=True).wait_for()
-    page.wait_for_load_state("networkidle")
-    start(page, "alice")
-    wait_for_notebook(page)
+    open_lab(page, stack, "alice")
     dashboard = start_cluster(page)
     box = open_dask_panel(page)
     box.fill(dashboard)

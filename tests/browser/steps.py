@@ -53,6 +53,16 @@ def start(page: Page, name: str) -> None:
     page.wait_for_url(re.compile(rf"/user/{name}/"))
 
 
+def open_lab(page: Page, stack: Stack, name: str) -> None:
+    """Sign in, start a server as the page has it, and wait for the start notebook."""
+    sign_in(page, stack, name)
+    page.get_by_role("button", name="Start", exact=True).wait_for()
+    # The page's image signs in to Dask's service; the panel asks for nothing but takes that.
+    page.wait_for_load_state("networkidle")
+    start(page, name)
+    wait_for_notebook(page)
+
+
 def wait_for_notebook(page: Page) -> None:
     """Wait until the start notebook is shown and its kernel takes code."""
     page.get_by_role("heading", name="Start here").wait_for()

@@ -14,6 +14,7 @@ from tests.browser.steps import (
     CLUSTERS,
     dashboard_link,
     open_dask_panel,
+    open_lab,
     run_all,
     sign_in,
     start,
@@ -60,12 +61,7 @@ class Sockets:
 @pytest.fixture(scope="module")
 def lab(stack: Stack, chromium: Browser) -> Iterator[Lab]:
     page = open_page(chromium, viewport=WIDE)
-    sign_in(page, stack, "alice")
-    # The page's image signs her in to Dask's service; the panel asks for nothing but takes that.
-    page.get_by_role("button", name="Start", exact=True).wait_for()
-    page.wait_for_load_state("networkidle")
-    start(page, "alice")
-    wait_for_notebook(page)
+    open_lab(page, stack, "alice")
     yield Lab(page, start_cluster(page))
     keep_pictures(page.context, "lab")
 
@@ -99,11 +95,7 @@ def test_panel_starts_a_cluster_shows_it_and_gives_a_notebook_its_client(
     new_page: NewPage, stack: Stack
 ) -> None:
     page = new_page(viewport=WIDE)
-    sign_in(page, stack, "heidi")
-    page.get_by_role("button", name="Start", exact=True).wait_for()
-    page.wait_for_load_state("networkidle")
-    start(page, "heidi")
-    wait_for_notebook(page)
+    open_lab(page, stack, "heidi")
     box = open_dask_panel(page)
     page.get_by_role("button", name="NEW", exact=True).click()
     cluster = page.locator(".dask-ClusterListingItem")
