@@ -66,6 +66,7 @@ class DescriptionSource(LoggingConfigurable):
         self._said = ""
         self._hash = ""
         self._description: Description | None = None
+        self._known = asyncio.Event()
         self._heard: float | None = None
         self._session: aiohttp.ClientSession | None = None
         self._asking: asyncio.Task[None] | None = None
@@ -94,6 +95,11 @@ class DescriptionSource(LoggingConfigurable):
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask())
         await asyncio.shield(self._asking)
+
+    async def first(self) -> Description:
+        """Return the description once there is one."""
+        await self._known.wait()
+        return self.current()
 
     def current(self) -> Description:
         """Return the last good description.
@@ -162,6 +168,7 @@ class DescriptionSource(LoggingConfigurable):
             return self._note(State.INVALID, error.message)
         changed = self._hash != (new := hash_of(body))
         self._description, self._hash, self._heard = description, new, self._clock()
+        self._known.set()
         self._note(State.GOOD)
         if changed:
             self.log.info("The hub's description is now %s", new[:12])

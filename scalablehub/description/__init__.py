@@ -5,6 +5,7 @@ Nothing here imports JupyterHub or Kubernetes: plain functions on plain models.
 
 from scalablehub.description.buckets import Bucket, egress_warnings
 from scalablehub.description.checking import check_complete, check_references
+from scalablehub.description.credentials import Credentials, GoogleCredentials, S3Credentials
 from scalablehub.description.entry import THIS_MACHINE
 from scalablehub.description.loading import DescriptionError, Problem, canonical_json, load_description
 from scalablehub.description.models import (
@@ -29,16 +30,19 @@ __all__ = [
     "Bucket",
     "Cap",
     "Capacity",
+    "Credentials",
     "Dask",
     "Description",
     "DescriptionError",
     "Directory",
+    "GoogleCredentials",
     "Image",
     "Interface",
     "NodePool",
     "OwnImage",
     "Problem",
     "Registries",
+    "S3Credentials",
     "Size",
     "Toleration",
     "canonical_json",

@@ -47,7 +47,8 @@ def _bucket_url(value: str) -> str:
     return url
 
 
-def _endpoint(value: str) -> str:
+def endpoint_url(value: str) -> str:
+    """Return an endpoint without a slash at its end; raise ValueError if it is none."""
     parts = urlsplit(value)
     if value != THIS_MACHINE and (parts.scheme not in {"http", "https"} or not parts.netloc):
         raise ValueError(f"{shown(value)} is not an endpoint; write 'https://host' or {THIS_MACHINE!r}")
@@ -63,7 +64,7 @@ class Bucket(Entry):
     url: Annotated[str, AfterValidator(_bucket_url)] = Field(
         description="Such as 's3://scratch', 's3://data/climate', 'gs://data' or 'az://container'."
     )
-    endpoint: Annotated[str, AfterValidator(_endpoint)] | None = Field(
+    endpoint: Annotated[str, AfterValidator(endpoint_url)] | None = Field(
         None,
         description="Address of an S3-compatible store; "
         "'this-machine' is the one that `scalablehub up` runs.",

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from scalablehub.description.buckets import REGION, Bucket
+from scalablehub.description.credentials import Credentials
 from scalablehub.description.entry import Entry, Groups, Name
 from scalablehub.description.grouping import GROUPING_PATTERNS, Grouping
 from scalablehub.description.section import Section
@@ -399,6 +400,9 @@ class Description(Section):
         None, description="Region of the cloud that the hub runs in. Reading a bucket of another one costs."
     )
     buckets: dict[Name, Bucket] = Field(default_factory=dict, description="Shared data by name.")
+    credentials: Credentials | None = Field(
+        None, description="Short-lived keys for buckets; leave it out where pods or machines have theirs."
+    )
     directories: dict[Name, Directory] = Field(
         default_factory=dict, description="Shared folders on servers by name."
     )

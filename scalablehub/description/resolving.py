@@ -38,6 +38,9 @@ def resolve(
     for bucket in raw["buckets"].values():
         if bucket["endpoint"] == THIS_MACHINE and store is not None:
             bucket["endpoint"] = store
+    keys = (raw["credentials"] or {}).get("s3")
+    if keys is not None and keys["endpoint"] == THIS_MACHINE and store is not None:
+        keys["endpoint"] = store
     measured = load_description(raw)
     ladders = rungs(measured)
     for name, pool in raw["nodes"].items():

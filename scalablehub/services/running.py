@@ -43,7 +43,7 @@ def run(
 
     Args:
         read: from the environment to the settings, or a SettingsError.
-        serve: serves until the event is set.
+        serve: serves until the event is set; raises SettingsError for what shows only then.
         quiet: loggers to the level below which they say nothing, since they log other people's text.
     """
     parent = os.getppid()
@@ -58,6 +58,9 @@ def run(
     die_with_parent(signal.SIGTERM, parent)
     try:
         asyncio.run(_until_told(settings, serve))
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
     except OSError as error:
         print(f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}.", file=sys.stderr)
         return 2

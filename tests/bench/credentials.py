@@ -155,9 +155,6 @@ def _place(folder: Path) -> Iterator[Place]:
         "JUPYTERHUB_SERVICE_URL": f"http://127.0.0.1:{service}",
         "JUPYTERHUB_API_URL": f"http://127.0.0.1:{upstream}/hub/api",
         "JUPYTERHUB_API_TOKEN": HUB_TOKEN,
-        "SCALABLEHUB_CREDENTIALS_BACKEND": "sts",
-        "SCALABLEHUB_CREDENTIALS_ROLE": "arn:aws:iam::123456789012:role/buckets",
-        "SCALABLEHUB_CREDENTIALS_IAM_ENDPOINT": f"http://127.0.0.1:{upstream}",
         "AWS_ACCESS_KEY_ID": "unused",
         "AWS_SECRET_ACCESS_KEY": "unused",
     }

@@ -25,14 +25,16 @@ _ANSWER = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15
 </AssumeRoleResult></AssumeRoleResponse>"""
 
 
-def application() -> web.Application:
-    """Return both servers as one."""
+def application(port: int) -> web.Application:
+    """Return both servers as one, which is to listen at a port."""
     asked: collections.Counter[str] = collections.Counter()
     buckets = {
         "scratch": {"url": "s3://scratch", "access": "write", "per_user": True, "variable": "SCRATCH_BUCKET"},
         "shared": {"url": "s3://shared"},
     }
-    shared = share(described(buckets=buckets))
+    role = "arn:aws:iam::123456789012:role/buckets"
+    s3 = {"backend": "sts", "role": role, "iam_endpoint": f"http://127.0.0.1:{port}"}
+    shared = share(described(buckets=buckets, credentials={"s3": s3}))
     server = {"name": "", "started": STARTED, "ready": True, "pending": None, "stopped": False}
 
     async def description(_request: web.Request) -> web.Response:
@@ -66,4 +68,5 @@ def application() -> web.Application:
 
 if __name__ == "__main__":
     gc.disable()  # what stands behind should not halt
-    web.run_app(application(), host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)
+    port = int(sys.argv[1])
+    web.run_app(application(port), host="127.0.0.1", port=port, print=None, access_log=None)

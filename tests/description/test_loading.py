@@ -57,7 +57,7 @@ def test_an_empty_description_is_accepted() -> None:
             "qqq",
             "known here: enabled, nodes, sizes, images, own_image, registries, interfaces, groups, caps, "
             "currency, "
-            "region, buckets, directories, labels, dask",
+            "region, buckets, credentials, directories, labels, dask",
         ),
         ("nodes.standard.reserved.qqq", "known here: cores, memory"),
     ],

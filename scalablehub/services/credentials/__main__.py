@@ -5,76 +5,99 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager, suppress
+from typing import TypeVar
 
 import aiohttp
 
 from scalablehub.dask.source import DescriptionSource
-from scalablehub.description import Description
-from scalablehub.errors import PublicError
+from scalablehub.description import Credentials
 from scalablehub.services.credentials.app import Service
-from scalablehub.services.credentials.identity import HubIdentity
-from scalablehub.services.credentials.settings import Settings, new_backend, read_settings
+from scalablehub.services.credentials.hub_users import HubUsers
+from scalablehub.services.credentials.identity import HubIdentity, Identity
+from scalablehub.services.credentials.settings import Settings, read_settings
+from scalablehub.services.credentials.stores import s3_backend, s3_desk
 from scalablehub.services.credentials.tokens import signing_key
-from scalablehub.services.running import run
+from scalablehub.services.running import SettingsError, run
+
+log = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Serve until `stop` is set; raises OSError when the address is taken."""
+    """Serve until `stop` is set, once the hub has told its description.
+
+    Raises:
+        OSError: the address is taken.
+        SettingsError: what the description asks for is not installed here, or its key is not given.
+    """
     source = DescriptionSource(api_url=settings.api_url, api_token=settings.api_token)
-
-    def description() -> Description:
-        try:
-            return source.current()
-        except PublicError:
-            raise PublicError(
-                "description-unknown",
-                "The credential service has not heard from the hub yet; try again in a minute.",
-                503,
-            ) from None
-
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-        identity = HubIdentity(
-            session,
-            settings.api_url,
-            settings.api_token,
-            signing_key(settings.api_token),
-            grace_seconds=settings.grace_seconds,
-        )
-        service = Service(
-            identity,
-            new_backend(settings),
-            description,
-            endpoint=settings.endpoint,
-            host=settings.host,
-            port=settings.port,
-            prefix=settings.prefix,
-        )
-        await source.start()
-        try:
-            await service.start()
-            logging.getLogger(__name__).info(
-                "Giving %s credentials at port %s", settings.backend, service.port
+    await source.start()
+    try:
+        description = await _unless(stop, source.first())
+        if description is None:
+            return
+        credentials = description.credentials
+        if credentials is None:
+            raise SettingsError("The hub's description has no 'credentials': there is nothing to do here.")
+        async with _identity(settings, credentials) as identity:
+            keys = credentials.s3
+            service = Service(
+                identity,
+                source.current,
+                s3=s3_desk(s3_backend(keys, settings.static_keys), keys.endpoint) if keys else None,
+                host=settings.host,
+                port=settings.port,
+                prefix=settings.prefix,
+                on_loopback=settings.namespaces is None,
             )
+            await service.start()
+            log.info("Giving keys at port %s", service.port)
             await stop.wait()
             await service.close()
+    finally:
+        await source.stop()
+
+
+@asynccontextmanager
+async def _identity(settings: Settings, credentials: Credentials) -> AsyncIterator[Identity]:
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        users = HubUsers(session, settings.api_url, settings.api_token)
+        identity: Identity
+        if settings.namespaces is None:
+            key = signing_key(settings.api_token)
+            identity = HubIdentity(users, key, grace_seconds=credentials.grace)
+        else:
+            # Only this one needs a client of Kubernetes.
+            from scalablehub.services.credentials.kubernetes import PodIdentity, pods_of  # noqa: PLC0415
+
+            pods = await pods_of(settings.namespaces)
+            identity = PodIdentity(users, pods, grace_seconds=credentials.grace)
+        try:
+            yield identity
         finally:
-            await source.stop()
             await identity.close()
 
 
-def _read(environ: Mapping[str, str]) -> Settings:
-    """Return the settings, if what their backend needs is installed."""
-    settings = read_settings(environ)
-    new_backend(settings)
-    return settings
+async def _unless(stop: asyncio.Event, waiting: Awaitable[_Result]) -> _Result | None:
+    """Return what is waited for; None if the service is told to stop before."""
+    work, stopping = asyncio.ensure_future(waiting), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return work.result() if work.done() else None
+    finally:
+        for task in (work, stopping):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
 
 def main() -> int:
     """Return the exit code: 0 after a requested end, 2 when the environment is not that of a service."""
     # They log addresses, headers and other people's text.
-    quiet = dict.fromkeys(("aiohttp", "botocore", "aiobotocore"), logging.CRITICAL)
-    return run(_read, serve, quiet=quiet)
+    names = ("aiohttp", "botocore", "aiobotocore", "kubernetes_asyncio", "google")
+    return run(read_settings, serve, quiet=dict.fromkeys(names, logging.CRITICAL))
 
 
 if __name__ == "__main__":

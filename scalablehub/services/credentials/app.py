@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
@@ -16,60 +14,57 @@ from aiohttp import web
 from scalablehub.decisions import Decision, User, decide
 from scalablehub.description import Description
 from scalablehub.errors import PublicError, shown
-from scalablehub.services.credentials.backends import Backend, StoreError
+from scalablehub.services.credentials.desk import Desk, moment
 from scalablehub.services.credentials.guarding import bearer_of, check_request, hosts_of
 from scalablehub.services.credentials.identity import Identity, Person
-from scalablehub.services.credentials.vending import Entry, Limits, Vendor
-from scalablehub.storage.policy import policy_text
+from scalablehub.services.credentials.vending import Limits
 
 log = logging.getLogger(__name__)
-audit = logging.getLogger("scalablehub.audit.credentials")
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 class Service:
-    """The whole service: `start`, then `close`; in between it listens on loopback at `port`.
+    """The whole service: `start`, then `close`; in between it listens at `port`.
 
     Args:
         identity: who a bearer is.
-        backend: where keys come from; the service starts and closes it.
         description: returns the hub's description as it is now; raises PublicError if none is known.
-        endpoint: the store whose buckets the keys open; None is Amazon's own.
-        host: address of loopback to listen at.
+        s3: gives keys for S3, if the hub has them.
+        host: address to listen at.
         port: 0 takes a free one.
         prefix: of all addresses; begins and ends with a slash.
-        limits: times.
+        on_loopback: whether clients come to it themselves, under a name of loopback; else the forwarder
+            beside them does, which sees to that.
+        recheck_seconds: between two looks at who has keys.
     """
 
     def __init__(
         self,
         identity: Identity,
-        backend: Backend,
         description: Callable[[], Description],
         *,
-        endpoint: str | None = None,
+        s3: Desk | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         prefix: str = "/",
-        limits: Limits | None = None,
-        clock: Callable[[], float] = time.time,
+        on_loopback: bool = True,
+        recheck_seconds: float = Limits.recheck_seconds,
     ) -> None:
         self.port = port
-        self.vendor = Vendor(backend, limits or Limits(), clock)
         self._identity = identity
-        self._backend = backend
         self._description = description
-        self._endpoint = endpoint
+        self._s3 = s3
+        self._desks = [desk for desk in (s3,) if desk is not None]
         self._host = host
         self._prefix = prefix
-        self._limits = limits or Limits()
-        self._clock = clock
-        self._people: dict[Entry, dict[tuple[str, str], Person]] = {}
+        self._on_loopback = on_loopback
+        self._recheck_seconds = recheck_seconds
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Listen, and look after what was handed out; raises OSError when the address is taken."""
-        await self._backend.start()
+        for desk in self._desks:
+            await desk.start()
         server = web.Server(
             self._handle, access_log=None, max_line_size=8190, max_field_size=8190, handler_cancellation=True
         )
@@ -82,7 +77,7 @@ class Service:
             raise
         address: Any = self._runner.addresses[0]
         self.port = address[1]
-        self._hosts = hosts_of(self.port)
+        self._hosts = hosts_of(self.port) if self._on_loopback else None
         self._watching = asyncio.create_task(self._watch())
 
     async def close(self) -> None:
@@ -92,8 +87,8 @@ class Service:
             with suppress(asyncio.CancelledError):
                 await self._watching
         await self._runner.cleanup()
-        await self.vendor.close()
-        await self._backend.close()
+        for desk in self._desks:
+            await desk.close()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -115,39 +110,21 @@ class Service:
         match path.removeprefix(self._prefix) if path.startswith(self._prefix) else None:
             case "health":
                 return _json({"status": "ok"})
-            case "aws/credentials":
-                return await self._credentials(request)
+            case "aws/credentials" if self._s3 is not None:
+                return await self._credentials(request, self._s3)
             case "whoami":
                 return await self._whoami(request)
         raise PublicError("not-found", "There is no such address here.", 404)
 
-    async def _credentials(self, request: web.BaseRequest) -> web.Response:
+    async def _credentials(self, request: web.BaseRequest, desk: Desk) -> web.Response:
         person = await self._identity.person(bearer_of(request.headers))
-        decision, policy = self._policy(person)
-        keys = await self.vendor.keys(person.name, policy)
-        entry = self.vendor.entry(person.name, policy)
-        known = self._people.setdefault(entry, {})
-        claims = person.claims
-        known[(claims.server, claims.cluster)] = person
-        audit.info(
-            "%s",
-            json.dumps(
-                {
-                    "user": person.name,
-                    "server": claims.server,
-                    "cluster": claims.cluster,
-                    "access_key": keys.access_key,
-                    "buckets": {one["name"]: one["access"] for one in self._buckets(decision)},
-                    "expires": _moment(keys.expires),
-                },
-            ),
-        )
+        keys = await desk.give(person, self._decide(person))
         return _json(
             {
                 "AccessKeyId": keys.access_key,
                 "SecretAccessKey": keys.secret_key,
                 "Token": keys.token,
-                "Expiration": _moment(keys.expires),
+                "Expiration": moment(keys.expires),
             }
         )
 
@@ -157,65 +134,22 @@ class Service:
         return _json(
             {
                 "user": person.name,
-                "server": person.claims.server,
-                "cluster": person.claims.cluster,
+                "server": person.server,
+                "cluster": person.cluster,
                 "groups": sorted(person.groups),
-                "token_expires": _moment(person.claims.expires),
-                "buckets": self._buckets(decision),
+                "token_expires": moment(person.expires),
+                "buckets": [bucket for desk in self._desks for bucket in desk.buckets(decision)],
             }
         )
 
     def _decide(self, person: Person) -> Decision:
         return decide(self._description(), User(person.name, person.groups))
 
-    def _policy(self, person: Person) -> tuple[Decision, str]:
-        decision = self._decide(person)
-        return decision, policy_text(decision, self._endpoint, self._backend.limit)
-
-    def _buckets(self, decision: Decision) -> list[dict[str, Any]]:
-        return [
-            {"name": one.name, "url": one.url, "access": "write" if one.writable else "read", "why": one.why}
-            for one in decision.buckets
-            if one.is_open and one.endpoint == self._endpoint
-        ]
-
     async def _watch(self) -> None:
-        """End keys whose owners may not have them any more, where the store can; delete what has expired."""
         while True:
-            with suppress(StoreError):
-                await self._backend.sweep(self._clock())
-            for entry in self.vendor.entries:
-                await self._recheck(entry)
-            self.vendor.forget_expired()
-            live = set(self.vendor.entries)
-            self._people = {entry: known for entry, known in self._people.items() if entry in live}
-            await asyncio.sleep(self._limits.recheck_seconds)
-
-    async def _recheck(self, entry: Entry) -> None:
-        people = self._people.get(entry, {})
-        for which, person in list(people.items()):
-            try:
-                _, policy = self._policy(await self._identity.again(person))
-            except PublicError as error:
-                if error.status >= 500:
-                    return  # Unknown is not gone.
-            else:
-                if self.vendor.entry(person.name, policy) == entry:
-                    return
-            people.pop(which, None)
-        if people or entry not in self._people:
-            return
-        try:
-            ended = await self.vendor.end(entry)
-        except StoreError:
-            # The next round tries again.
-            return
-        self._people.pop(entry, None)
-        audit.info("%s", json.dumps({"user": entry.user, "ended": ended}))
-
-
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            for desk in self._desks:
+                await desk.recheck(self._identity, self._decide)
+            await asyncio.sleep(self._recheck_seconds)
 
 
 def _json(body: dict[str, Any], status: int = 200) -> web.Response:

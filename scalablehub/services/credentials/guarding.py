@@ -21,9 +21,16 @@ def hosts_of(port: int) -> frozenset[str]:
     return frozenset(f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]"))
 
 
-def check_request(headers: CIMultiDictProxy[str], query: str, hosts: Collection[str]) -> None:
-    """Raise PublicError (403, or 400 for a query) unless a request can be one of an SDK on this machine."""
-    if len(named := headers.getall("Host", [])) != 1 or named[0].lower() not in hosts:
+def check_request(headers: CIMultiDictProxy[str], query: str, hosts: Collection[str] | None) -> None:
+    """Raise PublicError (403, or 400 for a query) unless a request can be one of an SDK on this machine.
+
+    Args:
+        headers: of the request.
+        query: of its address.
+        hosts: names that it may have called this machine by; None where only forwarders come.
+    """
+    named = headers.getall("Host", [])
+    if hosts is not None and (len(named) != 1 or named[0].lower() not in hosts):
         raise PublicError(
             "host-refused", "Credentials are given on loopback only, under a name of loopback.", 403
         )

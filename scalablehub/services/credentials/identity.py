@@ -1,34 +1,38 @@
 """From a bearer to the person behind it.
 
 `Identity` is what the service needs; `HubIdentity` is the one for tokens that the hub signed. In Kubernetes
-another takes its place: a projected token, the pod that it is bound to, and the pod's owner.
+`kubernetes.PodIdentity` takes its place: a projected token, the pod that it is bound to, and the pod's owner.
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import quote
 
-import aiohttp
-
-from scalablehub.errors import PublicError
+from scalablehub.services.credentials.hub_users import Grace, HubUsers, running_server, stopped
 from scalablehub.services.credentials.tokens import Claims, read, same_start
-from scalablehub.services.dask_gateway.freshness import Freshness
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Person:
-    """Who asks, from what, and the groups that the hub knows at this moment."""
+    """Who asks, from what, and the groups that the hub knows at this moment.
+
+    Attributes:
+        name: the hub's name of the user.
+        server: name of their server; empty is the default one, None is none at all.
+        cluster: name of the Dask cluster that asks; empty is the server itself.
+        expires: when the token ends, in seconds since the epoch.
+        proof: what told who they are, to look at it again; each identity has its own.
+    """
 
     name: str
     groups: frozenset[str]
-    claims: Claims = field(repr=False)
+    server: str | None
+    cluster: str
+    expires: int
+    proof: Any = field(repr=False)
 
 
 class Identity(Protocol):
@@ -40,47 +44,29 @@ class Identity(Protocol):
     async def again(self, person: Person) -> Person:
         """Return who they are now, with the groups of now; raises as `person`."""
 
-
-def unknown() -> PublicError:
-    """Return the refusal for when the hub does not answer: that is not a no."""
-    return PublicError("hub-unavailable", "The hub cannot be asked who you are; try again in seconds.", 503)
-
-
-def stopped() -> PublicError:
-    """Return the refusal for a server that does not run any more."""
-    return PublicError(
-        "server-stopped", "The server that this token was made for does not run any more.", 401
-    )
+    async def close(self) -> None:
+        """Give up the questions that are still open."""
 
 
 class HubIdentity:
     """Tokens that the hub signed, for servers that the hub says are running.
 
-    Workers of a Dask cluster get credentials for `grace_seconds` after their server was last seen to run; the
-    server itself gets none.
+    Dask clusters get credentials for `grace_seconds` after their server was last seen to run; the server
+    itself gets none. A cluster's token may leave the start of its server open: then any start is its.
     """
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
-        api_url: str,
-        api_token: str,
+        users: HubUsers,
         key: bytes,
         *,
-        freshness_seconds: float = 2,
-        timeout_seconds: float = 1,
         grace_seconds: float = 300,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._session = session
-        self._url = f"{api_url.rstrip('/')}/users/"
-        self._headers = {"Authorization": f"token {api_token}"}
+        self._users = users
         self._key = key
-        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
-        self._grace = grace_seconds
         self._clock = clock
-        self._answers: Freshness[str, dict[str, Any]] = Freshness(freshness_seconds, 10_000)
-        self._seen: dict[tuple[str, str, str], float] = {}
+        self._grace = Grace(grace_seconds)
 
     async def person(self, bearer: str) -> Person:
         """Return who a token's server belongs to, if that start of it is running."""
@@ -88,60 +74,23 @@ class HubIdentity:
 
     async def again(self, person: Person) -> Person:
         """Return the same person as the hub knows them now."""
-        if person.claims.expires <= self._clock():
+        if person.expires <= self._clock():
             raise stopped()
-        return await self._person(person.claims)
+        return await self._person(person.proof)
 
     async def _person(self, claims: Claims) -> Person:
-        model = await self._answers.read(claims.user, lambda: self._ask(claims.user))
-        if not model:
-            raise stopped()
+        model = await self._users.model(claims.user)
         now = self._clock()
-        server = (model.get("servers") or {}).get(claims.server)
+        server = running_server(model, claims.server)
         start = (claims.user, claims.server, claims.started)
-        if (
-            server is not None
-            and not server.get("stopped")
-            and server.get("pending") != "stop"
-            and (server.get("ready") or server.get("pending") == "spawn")
-            and same_start(str(server.get("started")), claims.started)
-        ):
-            self._see(start, now)
-        elif not claims.cluster or now - self._seen.get(start, float("-inf")) >= self._grace:
+        any_start = bool(claims.cluster) and not claims.started
+        if server is not None and (any_start or same_start(str(server.get("started")), claims.started)):
+            self._grace.see(start, now)
+        elif not claims.cluster or not self._grace.lasts(start, now):
             raise stopped()
-        return Person(claims.user, frozenset(model.get("groups") or ()), claims)
-
-    def _see(self, start: tuple[str, str, str], now: float) -> None:
-        self._seen.pop(start, None)
-        self._seen[start] = now
-        # Begins with the oldest; what is older than the grace tells nothing any more.
-        while self._seen and now - next(iter(self._seen.values())) > self._grace:
-            del self._seen[next(iter(self._seen))]
-
-    async def _ask(self, name: str) -> dict[str, Any]:
-        """Return what the hub says of a user; nothing if there is no such user."""
-        try:
-            async with self._session.get(
-                self._url + quote(name, safe=""),
-                headers=self._headers,
-                timeout=self._timeout,
-                allow_redirects=False,
-            ) as response:
-                if response.status == 404:
-                    return {}
-                if response.status != 200:
-                    log.warning("The hub answered %s when asked for a user", response.status)
-                    raise unknown()
-                model: dict[str, Any] = await response.json()
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            log.warning("The hub could not be asked for a user: %s", type(error).__name__)
-            raise unknown() from None
-        if not isinstance(model, dict) or model.get("name") != name or "groups" not in model:
-            # Without the scope for groups the answer has none, which is not the same as an empty list.
-            log.warning("The hub's answer does not have name and groups: does the service have its role?")
-            raise unknown()
-        return model
+        groups = frozenset(model.get("groups") or ())
+        return Person(claims.user, groups, claims.server, claims.cluster, claims.expires, claims)
 
     async def close(self) -> None:
         """Give up the questions that are still open."""
-        await self._answers.close()
+        await self._users.close()

@@ -17,9 +17,9 @@ import aiohttp
 from jupyterhub.services.auth import check_scopes
 
 from scalablehub.errors import shown
-from scalablehub.services.dask_gateway.freshness import Freshness
 from scalablehub.services.dask_gateway.refusals import hub_unavailable, no_access, token_unknown
 from scalablehub.services.dask_gateway.settings import Settings
+from scalablehub.services.freshness import Freshness
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,6 @@ from multidict import CIMultiDict, istr
 from yarl import URL
 
 from scalablehub.errors import shown
-from scalablehub.services.dask_gateway.freshness import Freshness
 from scalablehub.services.dask_gateway.headers import (
     CONTENT_LENGTH,
     REQUEST_NAMES,
@@ -37,6 +36,7 @@ from scalablehub.services.dask_gateway.refusals import (
     token_unknown,
 )
 from scalablehub.services.dask_gateway.settings import Settings
+from scalablehub.services.freshness import Freshness
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,10 @@ from scalablehub.description import Description
 from scalablehub.services.credentials.app import Service
 from scalablehub.services.credentials.backends import Backend
 from scalablehub.services.credentials.backends.versity import Versity
+from scalablehub.services.credentials.desk import Desk
+from scalablehub.services.credentials.hub_users import HubUsers
 from scalablehub.services.credentials.identity import HubIdentity
+from scalablehub.services.credentials.stores import s3_desk
 from scalablehub.services.credentials.tokens import Claims, sign, signing_key, write_token
 from scalablehub.services.credentials.vending import Limits
 from scalablehub.storage.access import bucket_access
@@ -77,20 +80,27 @@ class Place:
         self.hub = hub
         self.client = client
         self.folder = folder
+        self.users: HubUsers
         self.identity: HubIdentity
         self.service: Service
+        self.desk: Desk
         self.description: Description
 
     async def start(self, backend: Backend, description: Description, limits: Limits, **more: Any) -> None:
-        """Run the service; `more` goes to HubIdentity."""
+        """Run the service; `more` goes to HubUsers and HubIdentity."""
         self.description = description
         endpoint = next(iter(description.buckets.values())).endpoint
         url = f"http://127.0.0.1:{self.hub.server.port}/hub/api"
-        self.identity = HubIdentity(
-            self.client, url, HUB_TOKEN, KEY, **{"freshness_seconds": 0.2, "timeout_seconds": 5} | more
-        )
+        times = {"freshness_seconds": 0.2, "timeout_seconds": 5} | more
+        told = {name: times.pop(name) for name in ("grace_seconds", "clock") if name in times}
+        self.users = HubUsers(self.client, url, HUB_TOKEN, **times)
+        self.identity = HubIdentity(self.users, KEY, **told)
+        self.desk = s3_desk(backend, endpoint, limits)
         self.service = Service(
-            self.identity, backend, lambda: self.description, endpoint=endpoint, limits=limits
+            self.identity,
+            lambda: self.description,
+            s3=self.desk,
+            recheck_seconds=limits.recheck_seconds,
         )
         await self.service.start()
 
@@ -160,7 +170,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VersityGW]:
     running.stop()
 
 
-def buckets_at(endpoint: str) -> Description:
+def buckets_at(endpoint: str, iam_endpoint: str = "") -> Description:
     """Return the description of these tests' store."""
     raw: dict[str, dict[str, Any]] = {
         "scratch": {"url": "s3://scratch", "access": "write", "per_user": True, "variable": "SCRATCH_BUCKET"},
@@ -172,7 +182,12 @@ def buckets_at(endpoint: str) -> Description:
         "team-ab": {"url": "s3://teams/team-ab", "access": "write", "allowed_groups": ["team-ab"]},
         "public": {"url": "s3://public"},
     }
-    return described(buckets={name: entry | {"endpoint": endpoint} for name, entry in raw.items()})
+    return described(
+        buckets={name: entry | {"endpoint": endpoint} for name, entry in raw.items()},
+        credentials={
+            "s3": {"backend": "versity", "endpoint": endpoint, "iam_endpoint": iam_endpoint or endpoint}
+        },
+    )
 
 
 @pytest.fixture

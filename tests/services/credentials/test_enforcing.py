@@ -202,7 +202,7 @@ async def test_leaving_a_group_is_another_policy_at_once(store: Place, objects: 
     before = await store.boto(objects, "alice")
     assert before.get_object(Bucket="teams", Key="team-a/shared")["Body"].read() == b"shared"
     store.hub.people["alice"]["groups"] = []
-    await store.identity._answers.ask("alice", lambda: store.identity._ask("alice"))
+    await store.users.ask("alice")
     after = await store.boto(objects, "alice")
     with pytest.raises(ClientError, match="AccessDenied"):
         after.get_object(Bucket="teams", Key="team-a/shared")

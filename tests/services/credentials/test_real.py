@@ -92,16 +92,13 @@ class RealHub:
         from scalablehub.description.sharing import share
 
         self.folder, self.gateway = folder, gateway
-        self.description = buckets_at(gateway.endpoint)
+        self.description = buckets_at(gateway.endpoint, gateway.iam_endpoint)
         (folder / "description.json").write_bytes(share(self.description).body)
         names = ("port", "hub", "proxy_api", "service")
         self.values: dict[str, Any] = {name: free_port() for name in names}
         self.values |= {name: f"canary-{secrets.token_hex(16)}" for name in ("tests", "credentials")}
         self.values["proxy"] = proxy_command(folder, print)
         self.values["environment"] = {
-            "SCALABLEHUB_CREDENTIALS_BACKEND": "versity",
-            "SCALABLEHUB_CREDENTIALS_ENDPOINT": gateway.endpoint,
-            "SCALABLEHUB_CREDENTIALS_IAM_ENDPOINT": gateway.iam_endpoint,
             "AWS_ACCESS_KEY_ID": gateway.keys[0],
             "AWS_SECRET_ACCESS_KEY": gateway.keys[1],
         }

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-import subprocess
+import socket
 import sys
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
-from scalablehub.services.credentials.backends.static import Static
-from scalablehub.services.credentials.settings import new_backend, read_settings
+from scalablehub.description import S3Credentials
+from scalablehub.description.sharing import share
+from scalablehub.services.credentials.settings import Namespaces, read_settings
+from scalablehub.services.credentials.stores import s3_backend
 from scalablehub.services.running import SettingsError
-from tests.services.credentials.versitygw import free_port
+from tests.descriptions import described
+from tests.services.dask_gateway.conftest import TinyServer
 
 GOOD = {
     "JUPYTERHUB_SERVICE_URL": "http://127.0.0.1:10102",
     "JUPYTERHUB_SERVICE_PREFIX": "/base/services/credentials/",
     "JUPYTERHUB_API_URL": "http://127.0.0.1:8081/hub/api",
     "JUPYTERHUB_API_TOKEN": "canary-hub",
-    "SCALABLEHUB_CREDENTIALS_BACKEND": "static",
-    "SCALABLEHUB_CREDENTIALS_ENDPOINT": "http://127.0.0.1:9000/",
     "SCALABLEHUB_STATIC_ACCESS_KEY": "AK",
     "SCALABLEHUB_STATIC_SECRET_KEY": "canary-store",
 }
@@ -29,8 +32,8 @@ GOOD = {
 def test_a_good_environment_and_no_secret_in_what_is_shown_of_it() -> None:
     settings = read_settings(GOOD)
     assert (settings.port, settings.prefix) == (10102, "/base/services/credentials/")
-    assert settings.endpoint == "http://127.0.0.1:9000"
-    assert isinstance(new_backend(settings), Static)
+    assert settings.static_keys == ("AK", "canary-store")
+    assert settings.namespaces is None
     assert "canary" not in repr(settings)
 
 
@@ -39,15 +42,9 @@ def test_a_good_environment_and_no_secret_in_what_is_shown_of_it() -> None:
     [
         ({"JUPYTERHUB_SERVICE_URL": "http://0.0.0.0:1"}, "JUPYTERHUB_SERVICE_URL must be on loopback"),
         ({"JUPYTERHUB_SERVICE_URL": "http://hub:1"}, "JUPYTERHUB_SERVICE_URL must be on loopback"),
-        ({"JUPYTERHUB_SERVICE_URL": "http://127.0.0.1:x"}, "JUPYTERHUB_SERVICE_URL must be on loopback"),
+        ({"JUPYTERHUB_SERVICE_URL": "http://127.0.0.1:x"}, "JUPYTERHUB_SERVICE_URL must have a port"),
         ({"JUPYTERHUB_API_TOKEN": ""}, "JUPYTERHUB_API_TOKEN is not set"),
-        ({"SCALABLEHUB_CREDENTIALS_BACKEND": ""}, "write one of static, sts, versity"),
-        ({"SCALABLEHUB_CREDENTIALS_BACKEND": "gcs"}, "must be one of static, sts, versity"),
-        ({"SCALABLEHUB_CREDENTIALS_BACKEND": "sts"}, "SCALABLEHUB_CREDENTIALS_ROLE is not set"),
-        ({"SCALABLEHUB_CREDENTIALS_BACKEND": "versity"}, "SCALABLEHUB_CREDENTIALS_IAM_ENDPOINT is not set"),
-        ({"SCALABLEHUB_STATIC_SECRET_KEY": ""}, "SCALABLEHUB_STATIC_SECRET_KEY is not set"),
-        ({"SCALABLEHUB_CREDENTIALS_GRACE_SECONDS": "soon"}, "must be seconds, from 0 to 86400"),
-        ({"SCALABLEHUB_CREDENTIALS_GRACE_SECONDS": "nan"}, "must be seconds, from 0 to 86400"),
+        ({"SCALABLEHUB_SERVERS_NAMESPACE": "hub"}, "SCALABLEHUB_CLUSTERS_NAMESPACE is not set"),
     ],
     ids=str,
 )
@@ -58,30 +55,73 @@ def test_each_mistake_is_one_sentence_with_the_variable(change: dict[str, str], 
     assert "canary" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("what", ["nothing is set", "the port is taken"])
-def test_the_process_ends_with_a_sentence_and_2(what: str) -> None:
-    import socket
+def test_in_kubernetes_it_may_listen_for_others() -> None:
+    change = {
+        "JUPYTERHUB_SERVICE_URL": "http://0.0.0.0:8080",
+        "SCALABLEHUB_SERVERS_NAMESPACE": "hub",
+        "SCALABLEHUB_CLUSTERS_NAMESPACE": "dask",
+    }
+    settings = read_settings(GOOD | change)
+    assert (settings.host, settings.namespaces) == ("0.0.0.0", Namespaces("hub", "dask"))
 
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[3])}
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        if what == "the port is taken":
-            port, hub = taken.getsockname()[1], free_port()
-            environment |= GOOD | {
+
+@pytest.mark.parametrize("missing", ["ACCESS", "SECRET"])
+def test_a_static_backend_needs_its_key(missing: str) -> None:
+    keys = {"ACCESS": "AK", "SECRET": "canary-store"} | {missing: ""}
+    with pytest.raises(SettingsError, match=f"SCALABLEHUB_STATIC_{missing}_KEY is not set"):
+        s3_backend(S3Credentials(backend="static"), (keys["ACCESS"], keys["SECRET"]))
+
+
+async def run_service(environment: dict[str, str]) -> tuple[int | None, str]:
+    """Return how the service's process ended, and what it said."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "scalablehub.services.credentials"),
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[3]), **environment},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        _, said = await asyncio.wait_for(process.communicate(), 60)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return process.returncode, said.decode()
+
+
+@pytest.mark.parametrize(
+    ("what", "sentence"),
+    [
+        ("nothing is set", "is not set"),
+        ("the port is taken", "cannot be listened on"),
+        ("the hub has no credentials", "has no 'credentials'"),
+        ("its key is missing", "SCALABLEHUB_STATIC_ACCESS_KEY is not set"),
+    ],
+)
+async def test_the_process_ends_with_a_sentence_and_2(what: str, sentence: str) -> None:
+    keys = {"credentials": {"s3": {"backend": "static", "endpoint": "http://127.0.0.1:9000"}}}
+    body = share(described(**({} if "no credentials" in what else keys))).body
+
+    async def answer(_request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(body=body, content_type="application/json")
+
+    hub = TinyServer(answer)
+    await hub.start()
+    try:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1] if what == "the port is taken" else 0
+            environment = GOOD | {
                 "JUPYTERHUB_SERVICE_URL": f"http://127.0.0.1:{port}",
-                "JUPYTERHUB_API_URL": f"http://127.0.0.1:{hub}/hub/api",
+                "JUPYTERHUB_API_URL": f"http://127.0.0.1:{hub.port}/hub/api",
             }
-        run = subprocess.run(
-            [sys.executable, "-m", "scalablehub.services.credentials"],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    assert run.returncode == 2
-    last = run.stderr.strip().splitlines()[-1]
-    assert "is not set" in last if what == "nothing is set" else "cannot be listened on" in last
-    assert "Traceback" not in run.stderr
-    assert "canary" not in run.stderr
+            if what == "its key is missing":
+                del environment["SCALABLEHUB_STATIC_ACCESS_KEY"]
+            code, said = await run_service({} if what == "nothing is set" else environment)
+    finally:
+        await hub.stop()
+    assert code == 2, said
+    assert sentence in said.strip().splitlines()[-1]
+    assert "Traceback" not in said
+    assert "canary" not in said

@@ -1,0 +1,82 @@
+"""Where the keys for buckets come from, as an admin declares it: one store of S3's kind, Google, or both."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from scalablehub.description.buckets import REGION, endpoint_url
+from scalablehub.description.section import Section
+from scalablehub.description.units import Seconds
+
+_ROLE = r"^arn:aws[a-z-]*:iam::\d{12}:role/[A-Za-z0-9_+=,.@/-]+$"
+Address = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+(/.*)?$")]
+
+
+class S3Credentials(Section):
+    """Keys for ``s3://``, and who makes them."""
+
+    backend: Literal["sts", "versity", "static"] = Field(
+        description="'sts' is Amazon's, 'versity' a VersityGW on premises, 'static' one key for everybody, "
+        "which isolates nobody."
+    )
+    endpoint: Annotated[str, AfterValidator(endpoint_url)] | None = Field(
+        None,
+        description="The store: the `endpoint` of the buckets that the keys open. Default: Amazon's own. "
+        "Buckets elsewhere keep what they have.",
+    )
+    region: Annotated[str, StringConstraints(pattern=REGION)] = Field(
+        "us-east-1", description="Region in which keys are asked for."
+    )
+    role: (
+        Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+$")] | None
+    ) = Field(None, description="ARN of the role that may open every bucket, for 'sts'.")
+    iam_endpoint: Address | None = Field(
+        None, description="VersityGW's IAM, for 'versity'; for 'sts' another address than Amazon's."
+    )
+
+    @model_validator(mode="after")
+    def _has_what_its_backend_needs(self) -> S3Credentials:
+        if self.backend == "sts" and self.role is None:
+            raise ValueError("'sts' needs 'role', the ARN of the role that may open the buckets")
+        if self.backend == "versity" and (self.iam_endpoint is None or self.endpoint is None):
+            raise ValueError("'versity' needs 'endpoint', its S3, and 'iam_endpoint', its IAM")
+        return self
+
+
+class GoogleCredentials(Section):
+    """Tokens for ``gs://``: those of the credential service's own account, narrowed for each user."""
+
+    project: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$")] = Field(
+        description="The project that clients name, such as 'research-hub'."
+    )
+
+
+class Credentials(Section):
+    """Short-lived keys for each user's buckets, from the hub's credential service."""
+
+    s3: S3Credentials | None = Field(None, description="Keys for buckets with 's3://'.")
+    google: GoogleCredentials | None = Field(None, description="Tokens for buckets with 'gs://'.")
+    grace: Seconds = Field(
+        300,
+        description="How long Dask clusters have keys when the server that they were started from has "
+        "stopped, such as '5m'. The server itself has none then.",
+    )
+    service_url: Annotated[str, StringConstraints(pattern=r"^http://[^/]+:\d+$")] = Field(
+        "http://127.0.0.1:10102", description="Where the service listens that the hub on one machine runs."
+    )
+    address: Address | None = Field(
+        None,
+        description="In Kubernetes: where the service is that runs beside the hub, such as "
+        "'http://credentials.hub:8080'.",
+    )
+    port: Annotated[int, Field(ge=1024, le=65535)] = Field(
+        10102, description="In Kubernetes: port of loopback in every pod where its clients ask for keys."
+    )
+
+    @model_validator(mode="after")
+    def _is_for_something(self) -> Credentials:
+        if self.s3 is None and self.google is None:
+            raise ValueError("write 's3', 'google', or both; leave 'credentials' out for a hub without")
+        return self

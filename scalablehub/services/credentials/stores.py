@@ -1,0 +1,47 @@
+"""From the description to the desks that are asked for its buckets' keys."""
+
+from __future__ import annotations
+
+from scalablehub.decisions import BucketChoice, Decision
+from scalablehub.description import S3Credentials
+from scalablehub.services.credentials.backends import Backend
+from scalablehub.services.credentials.desk import Desk
+from scalablehub.services.credentials.vending import Limits
+from scalablehub.services.running import SettingsError
+from scalablehub.storage.policy import policy_text
+
+
+def s3_desk(backend: Backend, endpoint: str | None, limits: Limits | None = None) -> Desk:
+    """Return the desk for the S3 buckets at an endpoint; None is Amazon's own."""
+
+    def policy(decision: Decision, limit: int) -> str:
+        return policy_text(decision, endpoint, limit)
+
+    def covers(bucket: BucketChoice) -> bool:
+        return bucket.endpoint == endpoint and bucket.url.startswith("s3://")
+
+    return Desk(backend, policy, covers, limits)
+
+
+def s3_backend(keys: S3Credentials, static_keys: tuple[str, str] = ("", "")) -> Backend:
+    """Return the backend; raises SettingsError when what it needs is not installed or not there."""
+    if keys.backend == "static":
+        from scalablehub.services.credentials.backends.static import Static  # noqa: PLC0415
+
+        for name, value in zip(("ACCESS", "SECRET"), static_keys, strict=True):
+            if not value:
+                raise SettingsError(
+                    f"SCALABLEHUB_STATIC_{name}_KEY is not set: the static backend hands this key out."
+                )
+        return Static(*static_keys)
+    try:
+        # Only these need Amazon's SDK.
+        from scalablehub.services.credentials.backends.sts import Sts  # noqa: PLC0415
+        from scalablehub.services.credentials.backends.versity import Versity  # noqa: PLC0415
+    except ImportError:
+        raise SettingsError(
+            "aiobotocore is not installed; run: pip install 'scalablehub[credentials]'"
+        ) from None
+    if keys.backend == "sts":
+        return Sts(keys.role or "", keys.region, keys.iam_endpoint)
+    return Versity(keys.iam_endpoint or "", keys.region)
