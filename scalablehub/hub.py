@@ -20,6 +20,7 @@ from traitlets.config.loader import LazyConfigValue
 from traitlets.utils.importstring import import_item
 
 from scalablehub.description import (
+    Credentials,
     Description,
     DescriptionError,
     Problem,
@@ -34,11 +35,15 @@ SERVICE = "dask-gateway"
 ACCESS_SCOPE = f"access:services!service={SERVICE}"
 DASK_ROLE = "scalablehub-dask"
 DESCRIPTION_ROLE = "scalablehub-description"
+CREDENTIALS = "credentials"
+CREDENTIALS_ROLE = "scalablehub-credentials"
 LOCAL_SPAWNER = "scalablehub.spawner.local.ScalableLocalSpawner"
 KUBE_SPAWNER = "scalablehub.spawner.kubernetes.ScalableKubeSpawner"
 PAGES = Path(__file__).parent / "spawner" / "pages"
 """JupyterHub's pages about starting a server, in our words."""
 _LOCAL_SPAWNER_ENTRY_POINT = "scalablehub-local"
+# What the clouds' SDKs find the credential service's own account by.
+_CLOUD_VARIABLES = ("AWS_", "GOOGLE_APPLICATION_CREDENTIALS", "HOME")
 _OPENER_POLICY = "Cross-Origin-Opener-Policy"
 _STOCK_KUBE_SPAWNERS = ("kubespawner.KubeSpawner", "kubespawner.spawner.KubeSpawner")
 
@@ -182,13 +187,59 @@ def configure_dask_gateway(c: Config) -> None:
     _merge_named(c.JupyterHub, "services", service)
     _grant(c, dask)
     _serve_description(c)
+    _let_gateway_read(c)
     _keep_pages_from_openers(c)
+
+
+@_refused_in_words
+def configure_credentials(c: Config) -> None:
+    """Add the credential service, which gives each user short-lived keys for their buckets.
+
+    On one machine the hub runs it, with the hub's own variables for its cloud; in Kubernetes it runs beside
+    the hub, with an account of its own.
+
+    Raises:
+        SystemExit: the service has no token of the hub, or a static key is not given.
+    """
+    from scalablehub import handlers  # noqa: PLC0415 (a hub has it loaded)
+
+    description = read_description(c)
+    credentials = description.credentials
+    if not description.enabled or credentials is None:
+        return
+    present = _named(c.JupyterHub, "services", CREDENTIALS) or {}
+    if not (token := present.get("api_token")):
+        raise PublicError(
+            "credentials-token",
+            f"The service {CREDENTIALS!r} has no token of the hub. Set hub.services.{CREDENTIALS}.apiToken "
+            "in the chart's values, or 'api_token' of that service in JupyterHub.services, to what "
+            "`openssl rand -hex 32` prints.",
+            500,
+        )
+    service: dict[str, Any] = {"name": CREDENTIALS, "display": False}
+    if LOCAL_SPAWNER in _ancestry(_our_spawner(c)):
+        service |= {
+            "url": credentials.service_url,
+            "command": [sys.executable, "-m", "scalablehub.services.credentials"],
+            "environment": _of_cloud(os.environ) | _static_key(c, credentials),
+        }
+        _fill_unset(c.ScalableLocalSpawner, {"credentials_token": token})
+    _merge_named(c.JupyterHub, "services", service)
+    _serve_description(c)
+    role = {
+        "name": CREDENTIALS_ROLE,
+        "description": "May read the hub's description, users' groups, and which servers run",
+        "scopes": ["read:users:name", "read:users:groups", "read:servers", handlers.SCOPE],
+        "services": [CREDENTIALS],
+    }
+    _merge_named(c.JupyterHub, "load_roles", role)
 
 
 DROP_INS: tuple[Callable[[Config], None], ...] = (
     configure_authenticator,
     configure_spawner,
     configure_dask_gateway,
+    configure_credentials,
 )
 """What ``jupyterhub_config.d`` calls, in its order: for hubs that do not read that folder."""
 
@@ -229,6 +280,11 @@ def _unfit_for_pods(description: Description) -> Iterator[tuple[str, str]]:
     for name, image in description.images.items():
         if image.image is None:
             yield f"images.{name}.image", "is missing; write the container image with its tag"
+    if description.credentials is not None and description.credentials.address is None:
+        yield (
+            "credentials.address",
+            "is missing; write where the credential service is, such as 'http://credentials:8080'",
+        )
     for name, directory in description.directories.items():
         if directory.claim is None:
             yield f"directories.{name}.claim", "is missing; write the persistent volume claim"
@@ -317,8 +373,36 @@ def _grant(c: Config, dask: Dask) -> None:
         everybody["scopes"] = [*scopes, ACCESS_SCOPE]
 
 
+def _of_cloud(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what a cloud's SDK reads; JupyterHub gives its services little else than the PATH."""
+    return {name: value for name, value in environ.items() if name.startswith(_CLOUD_VARIABLES)}
+
+
+def _static_key(c: Config, credentials: Credentials) -> dict[str, str]:
+    """Return the variables with the one key that the backend 'static' hands out."""
+    if credentials.s3 is None or credentials.s3.backend != "static":
+        return {}
+    keys = {
+        endpoint: key
+        for section in ("ChoosingSpawner", "ScalableLocalSpawner")
+        for endpoint, key in _written(c.get(section, {})).get("bucket_keys", {}).items()
+    }
+    key = keys.get(credentials.s3.endpoint or "")
+    if key is None:
+        raise PublicError(
+            "static-key",
+            "ScalableHub.credentials.s3.backend is 'static', and there is no key to hand out: write that of "
+            "its endpoint into ChoosingSpawner.bucket_keys.",
+            500,
+        )
+    return {
+        "SCALABLEHUB_STATIC_ACCESS_KEY": key["access_key"],
+        "SCALABLEHUB_STATIC_SECRET_KEY": key["secret_key"],
+    }
+
+
 def _serve_description(c: Config) -> None:
-    """Let dask-gateway's server, which has the service's token, read what it decides with."""
+    """Have the hub serve what its services decide with, to tokens with our scopes."""
     from scalablehub import handlers  # noqa: PLC0415 (a hub has it loaded)
 
     ours = [
@@ -331,10 +415,16 @@ def _serve_description(c: Config) -> None:
         handlers.OWNERS_SCOPE: {"description": "Read who the owners of clusters are, and what they run."},
     }
     _add_keys(c.JupyterHub, "custom_scopes", scopes)
+
+
+def _let_gateway_read(c: Config) -> None:
+    """Let dask-gateway's server, which has its service's token, read the description and who owners are."""
+    from scalablehub import handlers  # noqa: PLC0415 (a hub has it loaded)
+
     role = {
         "name": DESCRIPTION_ROLE,
         "description": "May read the hub's description, and who the owners of clusters are",
-        "scopes": list(scopes),
+        "scopes": [handlers.SCOPE, handlers.OWNERS_SCOPE],
         "services": [SERVICE],
     }
     _merge_named(c.JupyterHub, "load_roles", role)

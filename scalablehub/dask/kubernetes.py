@@ -43,13 +43,13 @@ from scalablehub.decisions import Amount, Decision, Grant, ImageChoice, SizeChoi
 from scalablehub.description import Description
 from scalablehub.description.units import format_seconds
 from scalablehub.errors import PublicError
-from scalablehub.pods import user_annotations, user_labels
+from scalablehub.pods import asking_in_pod, user_annotations, user_labels
+from scalablehub.pods.naming import SERVER_OF_CLUSTER
+from scalablehub.storage.access import needs_keys
 
 ROUTE = "/api/scalablehub/description"
 REASON = "scalablehub/reason"
 """Annotation of a DaskCluster with the reason for which it was stopped, for its owner."""
-SERVER = "scalablehub/server"
-"""Annotation of a DaskCluster with the server that it was started from; empty for the default server."""
 ALONE_SINCE = "scalablehub/alone-since"
 """Annotation of a DaskCluster whose server has gone, with the time in seconds since 1970."""
 WANTED = "scalablehub/wanted"
@@ -192,6 +192,7 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
                 description,
                 size,
                 image,
+                asks_for_keys=needs_keys(description.credentials, decision),
                 scheduler_node=scheduler_node(description, decision, size),
                 user=user.name,
                 server=getattr(user, "server", None),
@@ -205,6 +206,7 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
             commands=pods,
             environment=configured["environment"],
             server_image=await self._server_image(user),
+            asking=asking_in_pod(description.credentials) if description.credentials is not None else None,
         )(user)
 
     async def _server_image(self, user: Any) -> ServerImage | None:
@@ -383,7 +385,7 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
         return KeptCluster(
             name=name,
             owner=str(spec.get("username", "")),
-            server=annotations.get(SERVER),
+            server=annotations.get(SERVER_OF_CLUSTER),
             age_seconds=now - began,
             worker=self._worker(config, options),
             most=_number(config.get("cluster_max_workers"), 0),
@@ -423,7 +425,7 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
         metadata["labels"] = {**metadata["labels"], **user_labels(username)}
         metadata["annotations"] = {**metadata["annotations"], **user_annotations(username)}
         if (server := getattr(self.asker, "server", None)) is not None:
-            metadata["annotations"][SERVER] = server
+            metadata["annotations"][SERVER_OF_CLUSTER] = server
         return cluster
 
     async def get_cluster(self, cluster_name: str, wait: bool = False) -> Cluster | None:

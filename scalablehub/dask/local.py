@@ -25,8 +25,17 @@ from scalablehub.dask.spending import Spent
 from scalablehub.dask.workers import Worker
 from scalablehub.decisions import Amount, Grant
 from scalablehub.processes import die_with_parent
+from scalablehub.services.credentials.tokens import (
+    LIFETIME_SECONDS,
+    Claims,
+    sign,
+    signing_key,
+    write_token,
+)
+from scalablehub.storage.access import asking_environment, asking_here
 
 _LOG_TAIL_BYTES = 4096
+_TOKEN = "credentials-token"  # noqa: S105
 
 
 class ScalableLocalBackend(KeepingClusters, UnsafeLocalBackend):  # type: ignore[misc]
@@ -41,6 +50,14 @@ class ScalableLocalBackend(KeepingClusters, UnsafeLocalBackend):  # type: ignore
     """
 
     logs_directory = Unicode(help="Folder that keeps the logs of ended clusters.").tag(config=True)
+
+    credentials_url = Unicode(
+        help="Address of the credential service, where clusters ask for keys; empty without one."
+    ).tag(config=True)
+
+    credentials_token = Unicode(
+        help="The hub token of the service 'credentials', with which clusters' tokens are signed."
+    ).tag(config=True)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -196,6 +213,24 @@ class ScalableLocalBackend(KeepingClusters, UnsafeLocalBackend):  # type: ignore
         if wait and cluster is not None and cluster.status is ClusterStatus.FAILED:
             cluster.to_dict = refuse(f"Cluster {cluster_name} failed. {self._reason(cluster_name)}")
         return cluster
+
+    def setup_working_directory(self, cluster: Any) -> str:
+        """Make a cluster's folder, with the token with which its processes ask for keys."""
+        workdir: str = super().setup_working_directory(cluster)
+        if self.credentials_url:
+            server = self._servers.get(cluster.name)
+            expires = int(time.time()) + LIFETIME_SECONDS
+            claims = Claims(cluster.username, server, "", expires, cluster.name)
+            write_token(Path(workdir) / _TOKEN, sign(claims, signing_key(self.credentials_token)))
+        return workdir
+
+    def get_env(self, cluster: Any) -> dict[str, str]:
+        """Return the variables of a cluster's processes, with where they ask for keys."""
+        environment: dict[str, str] = super().get_env(cluster)
+        if self.credentials_url:
+            asking = asking_here(self.credentials_url, Path(cluster.state["workdir"]) / _TOKEN)
+            environment |= asking_environment(self.current_description(), asking)
+        return environment
 
     async def do_start_cluster(self, cluster: Any) -> AsyncIterator[dict[str, Any]]:
         """Start the scheduler; keep the reason if it cannot be started."""

@@ -28,8 +28,7 @@ from scalablehub.decisions import (
 from scalablehub.description import Description
 from scalablehub.description.units import format_bytes, format_cores
 from scalablehub.errors import shown
-from scalablehub.storage.access import bucket_access
-from scalablehub.storage.environment import bucket_environment
+from scalablehub.storage.access import Asking, data_environment, needs_keys, without_conflicts
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _MOST_ENVIRONMENT_BYTES = 65_536
@@ -89,6 +88,7 @@ def cluster_options(
     commands: Commands,
     environment: Mapping[str, str] = _NOTHING,
     server_image: ServerImage | None = None,
+    asking: Asking | None = None,
 ) -> Callable[[Any], Options]:
     """Return dask-gateway's ``Backend.cluster_options``: a function from a user to their options.
 
@@ -100,6 +100,7 @@ def cluster_options(
         environment: variables that the admin configured for every cluster.
         server_image: what the server runs from which they are asked for; a cluster of that image runs the
             same bits, and one that its user named themselves is theirs here too.
+        asking: where schedulers and workers ask for keys; None where each cluster has a place of its own.
     """
 
     def options_of(user: Any) -> Options:
@@ -113,6 +114,10 @@ def cluster_options(
         if not sizes or not images:
             raise web.HTTPForbidden(reason="There is no worker size and environment that you may have.")
 
+        configured = dict(environment)
+        if needs_keys(description.credentials, decision):
+            configured = without_conflicts(configured)
+
         def configuration(options: Any) -> dict[str, Any]:
             size, image = sizes[options.worker_size], images[options.image]
             return {
@@ -122,8 +127,8 @@ def cluster_options(
                 "idle_timeout": options.idle_timeout,
                 # The hub's own variables come last: a user's cannot take the data away by accident.
                 "environment": dict(options.environment)
-                | dict(environment)
-                | bucket_environment(bucket_access(decision, bucket_keys), user.name, description.region),
+                | configured
+                | data_environment(description, decision, bucket_keys, asking),
                 **commands(decision, size, image),
             }
 

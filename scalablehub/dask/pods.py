@@ -16,6 +16,7 @@ from scalablehub.description import Description, NodePool
 from scalablehub.pods import (
     CONTAINER_SECURITY_CONTEXT,
     POD_SECURITY_CONTEXT,
+    asking_pod,
     choice_labels,
     node_selector,
     tolerations,
@@ -36,6 +37,7 @@ def pod_config(
     size: SizeChoice,
     image: ImageChoice,
     *,
+    asks_for_keys: bool = False,
     scheduler_node: str,
     user: str,
     server: str | None,
@@ -47,6 +49,7 @@ def pod_config(
         description: the hub's description, resolved.
         size: of a worker.
         image: of scheduler and workers.
+        asks_for_keys: whether the user has buckets whose keys scheduler and workers ask for.
         scheduler_node: name of the node pool of the scheduler.
         user: the hub's name for the user, whatever is in it.
         server: name of the server that asks, if one does.
@@ -72,13 +75,22 @@ def pod_config(
     }
     if image.image:
         config["image"] = image.image
+    pods = {
+        "scheduler": _pod(description.nodes[scheduler_node]),
+        "worker": _pod(description.nodes[size.node]),
+    }
+    if asks_for_keys and description.credentials is not None:
+        parts = asking_pod(description.credentials, image.image or configured["image"])
+        if configured["image_pull_policy"]:
+            parts.container["imagePullPolicy"] = configured["image_pull_policy"]
+        for pod, container in zip(pods.values(), containers.values(), strict=True):
+            pod |= {"volumes": [parts.volume], "initContainers": [parts.container]}
+            container["volumeMounts"] = [parts.mount]
     for part, node in (("scheduler", scheduler_node), ("worker", size.node)):
         labels = choice_labels(description.labels, size=size.name, node_pool=node, image=image.label)
         labels = labels | user_labels(user, server or "")
         config |= {
-            f"{part}_extra_pod_config": laid_over(
-                _pod(description.nodes[node]), configured[f"{part}_extra_pod_config"]
-            ),
+            f"{part}_extra_pod_config": laid_over(pods[part], configured[f"{part}_extra_pod_config"]),
             f"{part}_extra_container_config": laid_over(
                 containers[part], configured[f"{part}_extra_container_config"]
             ),

@@ -11,7 +11,7 @@ from traitlets.config import Config
 from scalablehub.dask.commands import command_in_prefix
 from scalablehub.dask.options import cluster_options
 from scalablehub.decisions import Decision, ImageChoice, SizeChoice
-from scalablehub.hub import LOCAL_SPAWNER, SERVICE, configure
+from scalablehub.hub import CREDENTIALS, LOCAL_SPAWNER, SERVICE, configure
 from scalablehub.local.plan import HOST, Plan, read_plan
 
 _HERE = Path(__file__).parent
@@ -53,6 +53,7 @@ def configure_hub(c: Config, plan: Plan | None = None) -> None:
             "gateway_public_address": plan.service_address,
             "gateway_scheduler_address": plan.scheduler_address,
             "bucket_keys": plan.bucket_keys,
+            "tokens": str(layout.run / "tokens"),
             "ip": HOST,
             "poll_interval": 5,
         }
@@ -63,6 +64,10 @@ def configure_hub(c: Config, plan: Plan | None = None) -> None:
             "gateway_url": plan.gateway_url,
             "service_url": f"http://{HOST}:{ports.service}",
         }
+    if description["credentials"] is not None:
+        description["credentials"] |= {"service_url": plan.credentials_address}
+        token = {"name": CREDENTIALS, "api_token": plan.secrets.credentials_token}
+        c.JupyterHub.services = [*c.JupyterHub.services, token]
     c.ScalableHub.update(description)
     c.ChoosingSpawner.lacks = dict(plan.lacks)
     configure(c)
@@ -96,6 +101,9 @@ def configure_gateway(c: Config, plan: Plan | None = None) -> None:
     c.ScalableLocalBackend.cluster_status_period = 3
     c.ScalableLocalBackend.worker_status_period = 3
     c.ScalableLocalBackend.keep_period = 3
+    if plan.description.credentials is not None:
+        c.ScalableLocalBackend.credentials_url = f"{plan.credentials_address}/services/{CREDENTIALS}"
+        c.ScalableLocalBackend.credentials_token = plan.secrets.credentials_token
     c.ScalableLocalBackend.description = plan.description
     c.ScalableLocalBackend.lacks = plan.lacks
     c.Backend.cluster_options = cluster_options(

@@ -37,6 +37,7 @@ class Secrets:
     gateway_proxy_token: str
     gateway_db_key: str
     service_token: str
+    credentials_token: str
 
 
 @dataclass(frozen=True)
@@ -186,4 +187,5 @@ def _make_secrets() -> Secrets:
         gateway_proxy_token=secrets.token_hex(32),
         gateway_db_key=base64.b64encode(secrets.token_bytes(32)).decode(),
         service_token=secrets.token_hex(32),
+        credentials_token=secrets.token_hex(32),
     )

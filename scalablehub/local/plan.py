@@ -27,6 +27,7 @@ class Ports:
     gateway: int
     schedulers: int
     store: int
+    credentials: int
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class Plan:
     def service_address(self) -> str:
         """Where the hub's dask-gateway service answers, through the hub's proxy."""
         return f"{self.url}services/dask-gateway"
+
+    @property
+    def credentials_address(self) -> str:
+        """Where the credential service listens."""
+        return f"http://{HOST}:{self.ports.credentials}"
 
     @property
     def scheduler_address(self) -> str:

@@ -203,11 +203,10 @@ def _pick_ports(public: int) -> Ports:
     """
     _check_port(public)
     with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(6)]
+        sockets = [held.enter_context(socket.socket()) for _ in range(7)]
         for taken in sockets:
             taken.bind((HOST, 0))
-        proxy_api, hub, service, gateway, schedulers, store = (s.getsockname()[1] for s in sockets)
-    return Ports(public, proxy_api, hub, service, gateway, schedulers, store)
+        return Ports(public, *(taken.getsockname()[1] for taken in sockets))
 
 
 def _check_port(port: int) -> None:

@@ -63,7 +63,9 @@ def requests_of(pod: Mapping[str, Any]) -> dict[str, Decimal]:
     return added_up([_at_most(pod["spec"], _requested), {PODS: Decimal(1)}])
 
 
-def amount_of(pod: Mapping[str, Any], gpu_resources: Collection[str] = ()) -> Amount:
+def amount_of(
+    pod: Mapping[str, Any], gpu_resources: Collection[str] = (), besides: Collection[str] = ()
+) -> Amount:
     """Return what one server's pod takes: what it asks for, or is limited to where that is more of memory.
 
     Its price is not in the pod.
@@ -71,8 +73,13 @@ def amount_of(pod: Mapping[str, Any], gpu_resources: Collection[str] = ()) -> Am
     Args:
         pod: its manifest.
         gpu_resources: names under which Kubernetes counts GPUs.
+        besides: names of containers that are the hub's, and count for nobody.
     """
-    takes = _at_most(pod["spec"], _taken)
+    spec = dict(pod["spec"])
+    if besides:
+        first = spec.get("initContainers") or ()
+        spec["initContainers"] = [container for container in first if container["name"] not in besides]
+    takes = _at_most(spec, _taken)
     gpus = sum((takes.get(name, _NOTHING) for name in gpu_resources), _NOTHING)
     return Amount(1, float(takes.get("cpu", 0)), int(takes.get("memory", 0)), int(gpus))
 

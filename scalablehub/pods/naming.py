@@ -14,6 +14,8 @@ USERNAME = "hub.jupyter.org/username"
 """KubeSpawner's own label and annotation for a user's name."""
 SERVERNAME = "hub.jupyter.org/servername"
 """KubeSpawner's own label and annotation for a server's name; empty for the default server."""
+SERVER_OF_CLUSTER = "scalablehub/server"
+"""Annotation of a DaskCluster with the server that it was started from; empty for the default server."""
 _PREFIX = "scalablehub"
 
 

@@ -33,8 +33,7 @@ from scalablehub.spawner.form import render_form, sentence
 from scalablehub.spawner.ledger import Holder, Ledger
 from scalablehub.spawner.offering import beside, used_up
 from scalablehub.spawner.ready import Readiness
-from scalablehub.storage.access import bucket_access
-from scalablehub.storage.environment import bucket_environment
+from scalablehub.storage.access import Asking, data_environment, needs_keys, without_conflicts
 
 OWN_IMAGE_FIELD = "own_image"
 """The field of the spawn page with the name of a user's own image."""
@@ -328,6 +327,8 @@ class ChoosingSpawner(LoggingConfigurable):
     def get_env(self) -> dict[str, str]:
         """Return the server's environment: the hub's and the admin's, and over it what was decided."""
         environment: dict[str, str] = super().get_env()  # type: ignore[misc]
+        if self.asks_for_keys:
+            environment = without_conflicts(environment)
         return environment | self.decided_environment(environment.get("JUPYTERHUB_SERVICE_PREFIX", ""))
 
     def decided_environment(self, server_path: str = "") -> dict[str, str]:
@@ -337,8 +338,8 @@ class ChoosingSpawner(LoggingConfigurable):
             server_path: of the server's address.
         """
         decision = self.decision_of_start()
-        return bucket_environment(
-            bucket_access(decision, self.bucket_keys), decision.user.name, self.description.region
+        return data_environment(
+            self.description, decision, self.bucket_keys, self.asking()
         ) | dask_environment(
             decision.dask,
             address=self.gateway_address,
@@ -347,6 +348,15 @@ class ChoosingSpawner(LoggingConfigurable):
             image=self.selection.image.name if self.selection else "",
             server_path=server_path,
         )
+
+    @property
+    def asks_for_keys(self) -> bool:
+        """Whether the server's processes ask the credential service for keys."""
+        return needs_keys(self.description.credentials, self.decision_of_start())
+
+    def asking(self) -> Asking | None:
+        """Return where the server's processes ask for keys, if the hub has some to give."""
+        return None
 
     def _forget_refused(self, decision: Decision) -> None:
         """Keep what was refused from being the user's next default.

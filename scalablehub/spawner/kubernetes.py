@@ -20,7 +20,10 @@ from traitlets import Bool, Float, Unicode, default
 from scalablehub.decisions import Decision, Selection, remembered
 from scalablehub.errors import PublicError
 from scalablehub.pods import (
+    FORWARDER,
     amount_of,
+    asking_in_pod,
+    asking_pod,
     choice_labels,
     node_selector,
     restrict,
@@ -37,6 +40,7 @@ from scalablehub.spawner.pinning import image_to_run
 from scalablehub.spawner.progress import in_words
 from scalablehub.spawner.ready import Readiness
 from scalablehub.spawner.rescue import rescuing_in_pod
+from scalablehub.storage.access import Asking
 
 _LOOK_SECONDS = 0.1
 _UNSEEN_SECONDS = 3.0
@@ -185,8 +189,28 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
             tornado.web.HTTPError: the admin's own configuration breaks the restricted standard.
         """
         pod = await super().get_pod_manifest()
+        if self.asks_for_keys:
+            self._let_ask(pod)
         self._restrict(pod)
         return pod
+
+    def asking(self) -> Asking | None:
+        """Return where the server's processes ask for keys: a port of the pod's own loopback."""
+        credentials = self.description.credentials
+        return asking_in_pod(credentials) if credentials is not None else None
+
+    def _let_ask(self, pod: Any) -> None:
+        """Give the pod its token and the forwarder; KubeSpawner would expand what looks like a name in it."""
+        credentials = self.description.credentials
+        if credentials is None:
+            return
+        notebook = next(container for container in pod.spec.containers if container.name == "notebook")
+        user_id = notebook.security_context.run_as_user if notebook.security_context else None
+        parts = asking_pod(credentials, notebook.image, user_id)
+        parts.container["imagePullPolicy"] = notebook.image_pull_policy
+        pod.spec.init_containers = [parts.container, *(pod.spec.init_containers or [])]
+        pod.spec.volumes = [*(pod.spec.volumes or []), parts.volume]
+        notebook.volume_mounts = [*(notebook.volume_mounts or []), parts.mount]
 
     async def poll(self) -> int | None:
         """Return None while the server runs, else its exit code; what is not known counts as running."""
@@ -391,7 +415,7 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
         resources = {pool.gpu_resource for pool in self.description.nodes.values()}
         price = self.selection.size.price if self.selection is not None else None
         try:
-            self.hold(replace(amount_of(manifest, resources), price=price or 0))
+            self.hold(replace(amount_of(manifest, resources, {FORWARDER}), price=price or 0))
         except PublicError as error:
             raise refused(error) from None
 

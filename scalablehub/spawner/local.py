@@ -5,20 +5,30 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from jupyterhub.spawner import LocalProcessSpawner
+from jupyterhub.utils import isoformat
 from traitlets import Unicode, default
 
 from scalablehub.decisions import Selection
 from scalablehub.local.sharing import link_directories
+from scalablehub.services.credentials.tokens import (
+    LIFETIME_SECONDS,
+    Claims,
+    sign,
+    signing_key,
+    write_token,
+)
 from scalablehub.spawner.cgroups import Cgroups, find_cgroups, group_prefix, join
 from scalablehub.spawner.choosing import ChoosingSpawner
 from scalablehub.spawner.ready import AT_ONCE, Readiness
 from scalablehub.spawner.rescue import rescuing
+from scalablehub.storage.access import Asking, asking_here
 
 START_NOTEBOOK = "start.ipynb"
 
@@ -39,6 +49,15 @@ class ScalableLocalSpawner(ChoosingSpawner, LocalProcessSpawner):  # type: ignor
     skeleton = Unicode(help="Folder whose files a new home begins with; empty for none.").tag(config=True)
 
     labconfig = Unicode(help="Folder that is put on JUPYTER_CONFIG_PATH; empty for none.").tag(config=True)
+
+    tokens = Unicode(
+        help="Folder with one token per server, with which its processes ask for keys. Only who runs the hub "
+        "should be able to read it."
+    ).tag(config=True)
+
+    credentials_token = Unicode(
+        help="The hub token of the service 'credentials', with which servers' tokens are signed."
+    ).tag(config=True)
 
     _limits: list[Path]
 
@@ -72,6 +91,7 @@ class ScalableLocalSpawner(ChoosingSpawner, LocalProcessSpawner):  # type: ignor
         link_directories(self.home, self.decision_of_start().directories, self.log.warning)
         self.cmd = rescuing([str(Path(selection.image.prefix or "") / "bin" / "jupyterhub-singleuser")])
         self._limits = self._make_limits(selection)
+        self._write_token()
         log = Path(self.logs) / f"{self.slug}.log"
         with log.open("ab") as output:
             self.popen_kwargs = {"stdout": output, "stderr": output}
@@ -83,8 +103,45 @@ class ScalableLocalSpawner(ChoosingSpawner, LocalProcessSpawner):  # type: ignor
     async def stop(self, now: bool = False) -> None:
         """Stop the server and remove its limits."""
         await super().stop(now=now)
+        self._token_file.unlink(missing_ok=True)
         if groups := find_cgroups():
             groups.remove(self._group)
+
+    async def poll(self) -> int | None:
+        """Return None while the server runs, else its exit code; one that runs for long gets a new token."""
+        code: int | None = await super().poll()
+        if code is None and self.asks_for_keys:
+            try:
+                old = time.time() - self._token_file.stat().st_mtime > LIFETIME_SECONDS / 2
+            except OSError:
+                old = True
+            if old:
+                self._write_token()
+        return code
+
+    def asking(self) -> Asking | None:
+        """Return where the server's processes ask for keys: at the service itself."""
+        credentials = self.description.credentials
+        if credentials is None:
+            return None
+        prefix = self.hub.base_url.removesuffix("hub/")
+        return asking_here(f"{credentials.service_url}{prefix}services/credentials", self._token_file)
+
+    @property
+    def _token_file(self) -> Path:
+        return Path(self.tokens) / self.slug
+
+    def _write_token(self) -> None:
+        """Write the token with which the server's processes ask for keys, if they do."""
+        if not self.asks_for_keys or not self.credentials_token:
+            return
+        started = isoformat(self.orm_spawner.started)
+        claims = Claims(self.user.name, self.name, started, int(time.time()) + LIFETIME_SECONDS)
+        try:
+            self._token_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_token(self._token_file, sign(claims, signing_key(self.credentials_token)))
+        except OSError as error:  # the server runs without keys; what opens a bucket says so
+            self.log.warning("No token for the server of %s: %s", self._log_name, error)
 
     def get_args(self) -> list[str]:
         """Return the arguments; root has to say that it means it."""

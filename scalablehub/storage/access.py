@@ -1,19 +1,111 @@
-"""From a decision to the buckets that a user's clients open, with the keys for them."""
+"""From a decision to what a user's processes need to open their buckets, wherever they run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
-from scalablehub.decisions import Decision
-from scalablehub.storage.environment import BucketAccess
+from scalablehub.decisions import BucketChoice, Decision
+from scalablehub.description import Credentials, Description
+from scalablehub.storage.credentials import CONFLICTING, credential_environment
+from scalablehub.storage.environment import BucketAccess, bucket_environment
+
+Keys = Mapping[str, Mapping[str, str]]
+"""Static keys by endpoint, each with ``access_key`` and ``secret_key``."""
 
 
-def bucket_access(decision: Decision, keys: Mapping[str, Mapping[str, str]]) -> list[BucketAccess]:
+@dataclass(frozen=True)
+class Asking:
+    """Where processes ask for keys.
+
+    Attributes:
+        url: of the credential service or of a forwarder, on loopback.
+        token_file: file with the token to ask with; it has no line break at its end.
+        metadata_host: host, port and path at which Google's clients ask, without a scheme.
+    """
+
+    url: str
+    token_file: Path
+    metadata_host: str
+
+
+def asking_here(service_url: str, token_file: Path) -> Asking:
+    """Return where processes ask that are on the machine of the service.
+
+    Google's clients send no token, so theirs is in the address; it is read from the file, if that is there.
+
+    Args:
+        service_url: of the service, with its prefix and without a slash at its end.
+        token_file: as in `Asking`.
+    """
+    try:
+        token = token_file.read_text()
+    except OSError:
+        token = ""
+    return Asking(service_url, token_file, f"{service_url.partition('://')[2]}/gce/{token}")
+
+
+def data_environment(
+    description: Description, decision: Decision, keys: Keys, asking: Asking | None
+) -> dict[str, str]:
+    """Return the variables with which a user's processes open their buckets.
+
+    It is the one place that makes them, for servers, schedulers and workers.
+
+    Args:
+        description: of the hub.
+        decision: what the user may have.
+        keys: static keys, for the stores whose keys the credential service does not make.
+        asking: where the processes ask for keys; None leaves out what belongs to that.
+
+    Raises:
+        PublicError: as `bucket_environment`.
+    """
+    credentials = description.credentials
+    if credentials is not None and credentials.s3 is not None:
+        keys = {endpoint: key for endpoint, key in keys.items() if endpoint != credentials.s3.endpoint}
+    environment = bucket_environment(bucket_access(decision, keys), decision.user.name, description.region)
+    if asking is not None and needs_keys(credentials, decision):
+        environment |= asking_environment(description, asking)
+    return environment
+
+
+def asking_environment(description: Description, asking: Asking) -> dict[str, str]:
+    """Return the variables with which processes ask for keys, of each kind that the hub gives."""
+    credentials = description.credentials
+    environment: dict[str, str] = {}
+    if credentials is not None and credentials.s3 is not None:
+        environment |= credential_environment(asking.url, asking.token_file)
+    return environment
+
+
+def needs_keys(credentials: Credentials | None, decision: Decision, *kinds: str) -> bool:
+    """Tell whether the user may open a bucket whose keys the credential service makes.
+
+    Args:
+        credentials: of the hub's description.
+        decision: what the user may have.
+        kinds: ``s3``, ``gs``; none is both.
+    """
+    return any(
+        bucket.is_open and _is_covered(credentials, bucket)
+        for bucket in decision.buckets
+        if not kinds or bucket.url.partition("://")[0] in kinds
+    )
+
+
+def without_conflicts(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an admin's variables without those that clients would prefer to keys that they ask for."""
+    return {name: value for name, value in environment.items() if name not in CONFLICTING}
+
+
+def bucket_access(decision: Decision, keys: Keys) -> list[BucketAccess]:
     """Return what the user may open.
 
     Args:
         decision: what the user may have.
-        keys: static keys by endpoint, each with ``access_key`` and ``secret_key``.
+        keys: static keys.
     """
     return [
         BucketAccess(
@@ -29,3 +121,11 @@ def bucket_access(decision: Decision, keys: Mapping[str, Mapping[str, str]]) -> 
         for bucket in decision.buckets
         if bucket.is_open
     ]
+
+
+def _is_covered(credentials: Credentials | None, bucket: BucketChoice) -> bool:
+    if credentials is None:
+        return False
+    if bucket.url.startswith("s3://"):
+        return credentials.s3 is not None and credentials.s3.endpoint == bucket.endpoint
+    return bucket.url.startswith("gs://") and credentials.google is not None

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+AUDIENCE = "scalablehub-credentials"
+"""Whom the tokens are for that processes ask with: the credential service, and nobody else."""
+
 CONFLICTING = (
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",

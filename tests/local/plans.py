@@ -20,6 +20,7 @@ SECRETS = Secrets(
     gateway_proxy_token="the-gateway-token",
     gateway_db_key="the-database-key",
     service_token="the-service-token",
+    credentials_token="the-credentials-token",
 )
 USERS = {
     "alice": {"groups": ["research"]},
@@ -39,7 +40,7 @@ def planned(
     everything = {"images": images, "buckets": buckets} | (sections or {})
     return Plan(
         layout=Layout(root),
-        ports=Ports(8000, 8001, 8002, 8003, 8004, 8005, 8006),
+        ports=Ports(8000, 8001, 8002, 8003, 8004, 8005, 8006, 8007),
         secrets=SECRETS,
         description=resolve(described(**everything), store="http://127.0.0.1:8006"),
         local=LocalHub.model_validate({"users": USERS} | local),

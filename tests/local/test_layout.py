@@ -71,7 +71,7 @@ def test_secrets_are_made_once(tmp_path: Path) -> None:
 def test_secrets_of_two_hubs_differ_in_each(tmp_path: Path) -> None:
     one, two = (asdict(created(tmp_path / name).secrets()) for name in ("one", "two"))
     assert not set(one.values()) & set(two.values())
-    assert len(set(one.values())) == 8
+    assert len(set(one.values())) == 9
 
 
 def test_secrets_are_for_their_owner_only(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -80,16 +80,21 @@ class HubIdentity:
 
     async def _person(self, claims: Claims) -> Person:
         model = await self._users.model(claims.user)
-        now = self._clock()
-        server = running_server(model, claims.server)
-        start = (claims.user, claims.server, claims.started)
+        if claims.server is not None:
+            self._require_running(claims, claims.server, model)
+        elif not claims.cluster:
+            raise stopped()
+        groups = frozenset(model.get("groups") or ())
+        return Person(claims.user, groups, claims.server, claims.cluster, claims.expires, claims)
+
+    def _require_running(self, claims: Claims, name: str, model: Mapping[str, Any]) -> None:
+        now, server = self._clock(), running_server(model, name)
+        start = (claims.user, name, claims.started)
         any_start = bool(claims.cluster) and not claims.started
         if server is not None and (any_start or same_start(str(server.get("started")), claims.started)):
             self._grace.see(start, now)
         elif not claims.cluster or not self._grace.lasts(start, now):
             raise stopped()
-        groups = frozenset(model.get("groups") or ())
-        return Person(claims.user, groups, claims.server, claims.cluster, claims.expires, claims)
 
     async def close(self) -> None:
         """Give up the questions that are still open."""

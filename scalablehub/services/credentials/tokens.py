@@ -18,8 +18,8 @@ from datetime import datetime
 from pathlib import Path
 
 from scalablehub.errors import PublicError
+from scalablehub.storage.credentials import AUDIENCE
 
-AUDIENCE = "scalablehub-credentials"
 LIFETIME_SECONDS = 30 * 24 * 3600
 _MARK = "shc1"
 _MOST_CHARACTERS = 4096
@@ -31,14 +31,14 @@ class Claims:
 
     Attributes:
         user: the hub's name of the owner.
-        server: name of the server; empty is the default one.
-        started: when that server was started, as the hub's API writes it.
+        server: name of the server; empty is the default one, None is none: of a cluster that has none.
+        started: when that server was started, as the hub's API writes it; empty is any start, for a cluster.
         expires: seconds since the epoch.
         cluster: name of the Dask cluster that the token was made for; empty is the server itself.
     """
 
     user: str
-    server: str
+    server: str | None
     started: str
     expires: int
     cluster: str = ""
