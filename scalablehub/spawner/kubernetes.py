@@ -205,7 +205,8 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
         if credentials is None:
             return
         notebook = next(container for container in pod.spec.containers if container.name == "notebook")
-        user_id = notebook.security_context.run_as_user if notebook.security_context else None
+        manifest = self.api.api_client.sanitize_for_serialization(notebook)
+        user_id = (manifest.get("securityContext") or {}).get("runAsUser")
         parts = asking_pod(credentials, notebook.image, user_id)
         parts.container["imagePullPolicy"] = notebook.image_pull_policy
         pod.spec.init_containers = [parts.container, *(pod.spec.init_containers or [])]

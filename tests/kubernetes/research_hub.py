@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scalablehub.local.store import rclone_path
 from tests.kubernetes.cluster import Cluster, Reach, write_image
 from tests.kubernetes.deployment import crds, dask_gateway, object_store, values, zero_to_jupyterhub
 from tests.kubernetes.images import build
 from tests.kubernetes.kubectl import Kubectl
+from tests.services.credentials.versitygw import binary as versitygw
 from tests.stack import call, until
 
 HUB, GATEWAY, DASK, STORE = "hub", "gateway", "dask", "store"
@@ -32,14 +32,6 @@ PEOPLE: dict[str, list[str]] = {
     "jane.doe@ex.org": ["research"],
     "søren-ångström": ["research"],
     "a" * 63: ["research"],
-}
-
-# The store of the tests has one key for everybody; a cloud's would come with identities.
-KEYS = {
-    object_store.endpoint(STORE): {
-        "access_key": object_store.ACCESS_KEY,
-        "secret_key": object_store.SECRET_KEY,
-    }
 }
 
 
@@ -99,6 +91,15 @@ def description(images: Images) -> dict[str, Any]:
             },
             "scratch": {"url": "s3://scratch", **store},
         },
+        "credentials": {
+            "s3": {
+                "backend": "versity",
+                "role": None,
+                "region": "us-east-1",
+                "iam_endpoint": object_store.iam_endpoint(STORE),
+                **store,
+            },
+        },
         "labels": {"cost-center": "geophysics"},
         "dask": {"max_workers": 4, "max_clusters": 2},
     }
@@ -112,6 +113,7 @@ class ResearchHub:
     images: Images
     base_url: str = "/"
     token: str = field(default_factory=lambda: secrets.token_hex(32))
+    credentials_token: str = field(default_factory=lambda: f"canary-{secrets.token_hex(32)}")
     proxy_token: str = field(default_factory=lambda: secrets.token_hex(32))
     changes: dict[str, Any] = field(default_factory=dict)
     gateway_changes: dict[str, Any] = field(default_factory=dict)
@@ -132,15 +134,18 @@ class ResearchHub:
         }
         result = values.read_values(
             "zero-to-jupyterhub.yaml",
+            values.read_values("credentials-values.yaml"),
             {
                 "hub": {
                     "image": _named(self.images.hub),
                     "baseUrl": self.base_url,
                     "allowNamedServers": True,
-                    "services": {"dask-gateway": {"apiToken": self.token}},
+                    "services": {
+                        "dask-gateway": {"apiToken": self.token},
+                        "credentials": {"apiToken": self.credentials_token},
+                    },
                     "config": {
                         "ScalableHub": description(self.images),
-                        "ChoosingSpawner": {"bucket_keys": KEYS},
                         "JupyterHub": {
                             "authenticator_class": "shared-password",
                             "load_groups": groups,
@@ -175,7 +180,6 @@ class ResearchHub:
                 "traefik": {"image": _named(self.images.traefik)},
             },
         )
-        result["gateway"]["extraConfig"] += f"c.ScalableKubeBackend.bucket_keys = {KEYS!r}\n"
         return values.merged(result, self.gateway_changes)
 
     @property
@@ -199,13 +203,35 @@ class ResearchHub:
         self.kubectl("wait", "--for=condition=Established", "--all", "crd", "--timeout=60s")
         self.kubectl.apply(values.shipped("beside-the-charts.yaml"))
         self.kubectl.apply([*object_store.manifests(STORE, self.images.store), _dask_to_store()])
+        self.kubectl.apply(self.credentials_manifests())
         self.upgrade_hub(wait=False)
         self.upgrade_gateway(wait=False)
         self.kubectl.wait_for_rollout("store", namespace=STORE)
-        self.kubectl.wait_for_rollout("proxy", "hub", namespace=HUB)
+        self.kubectl.wait_for_rollout("proxy", "hub", "credentials", namespace=HUB)
         self.kubectl.wait_for_rollout(
             dask_gateway.API, dask_gateway.CONTROLLER, dask_gateway.TRAEFIK, namespace=GATEWAY
         )
+
+    def credentials_manifests(self) -> list[dict[str, Any]]:
+        """Return what the how-to applies for the credential service, with the tests' image and store."""
+        store = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "credentials-store", "namespace": HUB},
+            "stringData": {
+                "AWS_ACCESS_KEY_ID": object_store.ACCESS_KEY,
+                "AWS_SECRET_ACCESS_KEY": object_store.SECRET_KEY,
+            },
+        }
+        objects = values.shipped("credentials.yaml")
+        for manifest in objects:
+            if manifest["kind"] == "Deployment":
+                (container,) = manifest["spec"]["template"]["spec"]["containers"]
+                container["image"] = self.images.hub
+                for variable in container["env"]:
+                    if variable["name"] == "JUPYTERHUB_API_URL":
+                        variable["value"] = self.api_url
+        return [store, *objects]
 
     def upgrade_hub(self, *, wait: bool = True) -> None:
         """Apply the release `hub` with the values of this moment."""
@@ -386,7 +412,7 @@ def load_images(cluster: Cluster, folder: Path) -> Images:
         cluster.load_image(image.path, image.name)
         names[part] = image.name
     tar = folder / "store.tar"
-    write_image(tar, STORE_IMAGE, {"/bin/rclone": rclone_path()}, {"Env": ["PATH=/bin", "HOME=/data"]})
+    write_image(tar, STORE_IMAGE, {"/bin/versitygw": versitygw()}, {"Env": ["PATH=/bin", "HOME=/data"]})
     cluster.load_image(tar, STORE_IMAGE)
     tar.unlink()
     return Images(**names, traefik=TRAEFIK_IMAGE, store=STORE_IMAGE)

@@ -19,6 +19,7 @@ from scalablehub.services.credentials.identity import HubIdentity, Identity
 from scalablehub.services.credentials.settings import Settings, read_settings
 from scalablehub.services.credentials.stores import s3_backend, s3_desk
 from scalablehub.services.credentials.tokens import signing_key
+from scalablehub.services.credentials.vending import Limits
 from scalablehub.services.running import SettingsError, run
 
 log = logging.getLogger(__name__)
@@ -43,10 +44,11 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             raise SettingsError("The hub's description has no 'credentials': there is nothing to do here.")
         async with _identity(settings, credentials) as identity:
             keys = credentials.s3
+            limits = Limits.of(settings.key_seconds)
             service = Service(
                 identity,
                 source.current,
-                s3=s3_desk(s3_backend(keys, settings.static_keys), keys.endpoint) if keys else None,
+                s3=s3_desk(s3_backend(keys, settings.static_keys), keys.endpoint, limits) if keys else None,
                 host=settings.host,
                 port=settings.port,
                 prefix=settings.prefix,

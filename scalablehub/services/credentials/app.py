@@ -16,6 +16,7 @@ from scalablehub.description import Description
 from scalablehub.errors import PublicError, shown
 from scalablehub.services.credentials.desk import Desk, moment
 from scalablehub.services.credentials.guarding import bearer_of, check_request, hosts_of
+from scalablehub.services.credentials.hub_users import unknown
 from scalablehub.services.credentials.identity import Identity, Person
 from scalablehub.services.credentials.vending import Limits
 
@@ -117,8 +118,10 @@ class Service:
         raise PublicError("not-found", "There is no such address here.", 404)
 
     async def _credentials(self, request: web.BaseRequest, desk: Desk) -> web.Response:
-        person = await self._identity.person(bearer_of(request.headers))
-        keys = await desk.give(person, self._decide(person))
+        clock = asyncio.get_running_loop().time
+        until = clock() + Limits.answer_seconds
+        person = await self._person(bearer_of(request.headers), until)
+        keys = await desk.give(person, self._decide(person), until - clock())
         return _json(
             {
                 "AccessKeyId": keys.access_key,
@@ -129,7 +132,8 @@ class Service:
         )
 
     async def _whoami(self, request: web.BaseRequest) -> web.Response:
-        person = await self._identity.person(bearer_of(request.headers))
+        until = asyncio.get_running_loop().time() + Limits.answer_seconds
+        person = await self._person(bearer_of(request.headers), until)
         decision = self._decide(person)
         return _json(
             {
@@ -141,6 +145,14 @@ class Service:
                 "buckets": [bucket for desk in self._desks for bucket in desk.buckets(decision)],
             }
         )
+
+    async def _person(self, bearer: str, until: float) -> Person:
+        """Return who asks, before clients give up."""
+        try:
+            async with asyncio.timeout_at(until):
+                return await self._identity.person(bearer)
+        except TimeoutError:
+            raise unknown() from None
 
     def _decide(self, person: Person) -> Decision:
         return decide(self._description(), User(person.name, person.groups))

@@ -54,14 +54,19 @@ class Desk:
         await self.vendor.close()
         await self._backend.close()
 
-    async def give(self, person: Person, decision: Decision) -> Keys:
+    async def give(self, person: Person, decision: Decision, patience_seconds: float | None = None) -> Keys:
         """Return keys for what was decided, and say in the audit log that they were given.
+
+        Args:
+            person: who gets them.
+            decision: what they may have.
+            patience_seconds: how long whoever asks can wait; None is as long as is usual.
 
         Raises:
             PublicError: there is nothing to open (403), or no keys can be had (5xx).
         """
         policy = self._policy(decision, self._backend.limit)
-        keys = await self.vendor.keys(person.name, policy)
+        keys = await self.vendor.keys(person.name, policy, patience_seconds)
         known = self._people.setdefault(self.vendor.entry(person.name, policy), {})
         known[(person.server, person.cluster)] = person
         given = {

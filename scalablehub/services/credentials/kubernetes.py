@@ -185,21 +185,29 @@ class KubernetesPods:
         """Return whose a pod is; None if it is not there any more, or nobody's."""
         if pod.namespace not in (self._namespaces.servers, self._namespaces.clusters):
             return None
-        found = self._api.sanitize_for_serialization(
-            await self._core.read_namespaced_pod(pod.name, pod.namespace, _request_timeout=_TIMEOUT_SECONDS)
-        )
-        if not _lives(found, pod.uid):
+        found = await self._pod(pod.namespace, pod.name, pod.uid)
+        if found is None:
             return None
-        owners = found["metadata"].get("ownerReferences") or []
-        by = [owner for owner in owners if owner.get("kind") == "DaskCluster"]
-        if not by:
+        if not found["metadata"].get("ownerReferences"):
             return _owner_of_server(found) if pod.namespace == self._namespaces.servers else None
-        if pod.namespace != self._namespaces.clusters or len(by) != 1:
+        # dask-gateway's workers are made by their scheduler, and schedulers by the DaskCluster.
+        if (scheduler := _made_by(found, "Pod")) is not None:
+            found = await self._pod(pod.namespace, scheduler["name"], scheduler["uid"])
+        made_by = _made_by(found, "DaskCluster")
+        if made_by is None or pod.namespace != self._namespaces.clusters:
             return None
         cluster = await self._objects.get_namespaced_custom_object(
-            _GROUP, _VERSION, pod.namespace, _PLURAL, by[0]["name"], _request_timeout=_TIMEOUT_SECONDS
+            _GROUP, _VERSION, pod.namespace, _PLURAL, made_by["name"], _request_timeout=_TIMEOUT_SECONDS
         )
-        return _owner_of_cluster(cluster, by[0].get("uid"))
+        return _owner_of_cluster(cluster, made_by["uid"])
+
+    async def _pod(self, namespace: str, name: str, uid: str) -> Mapping[str, Any] | None:
+        """Return a pod that is there and not on its way out."""
+        answer = await self._core.read_namespaced_pod(name, namespace, _request_timeout=_TIMEOUT_SECONDS)
+        pod: Mapping[str, Any] = self._api.sanitize_for_serialization(answer)
+        metadata, phase = pod["metadata"], (pod.get("status") or {}).get("phase")
+        lives = "deletionTimestamp" not in metadata and phase in {"Pending", "Running"}
+        return pod if lives and metadata["uid"] == uid else None
 
     async def close(self) -> None:
         """Disconnect."""
@@ -210,6 +218,12 @@ async def pods_of(namespaces: Namespaces) -> KubernetesPods:
     """Return the API server of the Kubernetes cluster that this process runs in."""
     config.load_incluster_config()  # type: ignore[no-untyped-call]
     return KubernetesPods(client.ApiClient(), namespaces)
+
+
+def _made_by(pod: Mapping[str, Any] | None, kind: str) -> Mapping[str, Any] | None:
+    """Return the one object that made a pod, if it is of that kind."""
+    made_by = (pod or {}).get("metadata", {}).get("ownerReferences") or []
+    return made_by[0] if len(made_by) == 1 and made_by[0]["kind"] == kind else None
 
 
 def _owner_of_server(pod: Mapping[str, Any]) -> Owner | None:
@@ -226,11 +240,6 @@ def _owner_of_cluster(cluster: Mapping[str, Any], uid: object) -> Owner | None:
         return None
     server = (cluster["metadata"].get("annotations") or {}).get(SERVER_OF_CLUSTER)
     return Owner(user, server, cluster["metadata"]["name"])
-
-
-def _lives(pod: Mapping[str, Any], uid: str) -> bool:
-    metadata, phase = pod["metadata"], (pod.get("status") or {}).get("phase")
-    return metadata["uid"] == uid and "deletionTimestamp" not in metadata and phase in {"Pending", "Running"}
 
 
 def _end_of(token: str) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from scalablehub.services.credentials.vending import Limits
 from scalablehub.services.running import SettingsError, is_loopback
 
 
@@ -29,6 +30,7 @@ class Settings:
             scope of the description.
         namespaces: None outside Kubernetes.
         static_keys: access key and secret for the backend `static`; empty if there are none.
+        key_seconds: how long keys live. With less than 15 minutes left clients ask for each request.
     """
 
     host: str
@@ -38,6 +40,7 @@ class Settings:
     api_token: str = field(repr=False)
     namespaces: Namespaces | None = None
     static_keys: tuple[str, str] = field(default=("", ""), repr=False)
+    key_seconds: int = Limits.lifetime_seconds
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -69,6 +72,12 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             "JUPYTERHUB_SERVICE_URL must be on loopback, such as http://127.0.0.1:10102; in Kubernetes set "
             "SCALABLEHUB_SERVERS_NAMESPACE too."
         )
+    try:
+        key_seconds = int(environ.get("SCALABLEHUB_KEY_SECONDS") or Limits.lifetime_seconds)
+    except ValueError:
+        key_seconds = 0
+    if not 6 <= key_seconds <= 43200:
+        raise SettingsError("SCALABLEHUB_KEY_SECONDS must be whole seconds, from 6 to 43200; 3600 is usual.")
     access_key = environ.get("SCALABLEHUB_STATIC_ACCESS_KEY", "")
     secret_key = environ.get("SCALABLEHUB_STATIC_SECRET_KEY", "")
     return Settings(
@@ -79,4 +88,5 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         api_token=needed("JUPYTERHUB_API_TOKEN", by_hub),
         namespaces=namespaces,
         static_keys=(access_key, secret_key),
+        key_seconds=key_seconds,
     )

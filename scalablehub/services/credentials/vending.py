@@ -38,6 +38,12 @@ class Limits:
     failure_seconds: float = 5
     recheck_seconds: float = 30
 
+    @classmethod
+    def of(cls, lifetime_seconds: int) -> Limits:
+        """Return the times for keys that live that long."""
+        least = min(cls.least_seconds, lifetime_seconds // 6)
+        return cls(lifetime_seconds, lifetime_seconds // 2, lifetime_seconds // 12, least)
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -76,8 +82,14 @@ class Vendor:
         """Return what the keys of a user and a policy are kept for."""
         return Entry(user, sha256(policy.encode()).hexdigest())
 
-    async def keys(self, user: str, policy: str) -> Keys:
-        """Return keys that live long enough; raises PublicError, status 502 or 503."""
+    async def keys(self, user: str, policy: str, patience_seconds: float | None = None) -> Keys:
+        """Return keys that live long enough; raises PublicError, status 502 or 503.
+
+        Args:
+            user: the hub's name for who gets them.
+            policy: what they open, as the backend has it.
+            patience_seconds: how long whoever asks can wait. Default: `Limits.answer_seconds`.
+        """
         now, limits = self._clock(), self._limits
         kept = self._kept.setdefault(self.entry(user, policy), _Kept())
         last = kept.keys[-1] if kept.keys else None
@@ -92,7 +104,8 @@ class Vendor:
             kept.making = asyncio.create_task(self._make(kept, user, policy))
             kept.making.add_done_callback(lambda done: _settle(kept, done))
         try:
-            return await asyncio.wait_for(asyncio.shield(kept.making), limits.answer_seconds)
+            patience = limits.answer_seconds if patience_seconds is None else max(patience_seconds, 0)
+            return await asyncio.wait_for(asyncio.shield(kept.making), patience)
         except (PublicError, TimeoutError) as error:
             if usable is not None:
                 return usable

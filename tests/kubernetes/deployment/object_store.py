@@ -1,4 +1,4 @@
-"""An S3 store inside the Kubernetes cluster: rclone's, as in the hub on one machine, for tests only."""
+"""An S3 store inside the Kubernetes cluster that enforces policies: VersityGW and its IAM, for tests only."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Any
 
 Manifest = dict[str, Any]
 
-NAME, PORT = "store", 9000
-ACCESS_KEY, SECRET_KEY = "hub-of-the-tests", "only-for-the-tests-of-this-project"
+NAME, PORT, IAM_PORT = "store", 9000, 9001
+ACCESS_KEY, SECRET_KEY = "root-of-the-tests", "canary-only-for-the-tests-of-this-project"
+_PRIVATE = "@iam"
 
 
 def endpoint(namespace: str) -> str:
@@ -15,37 +16,51 @@ def endpoint(namespace: str) -> str:
     return f"http://{NAME}.{namespace}:{PORT}"
 
 
+def iam_endpoint(namespace: str) -> str:
+    """Return the address of its IAM inside the Kubernetes cluster."""
+    return f"http://{NAME}.{namespace}:{IAM_PORT}"
+
+
 def manifests(namespace: str, image: str) -> list[Manifest]:
-    """Return the store: one pod with the image's own rclone, and nothing in it yet.
+    """Return the store: one pod, and nothing in it yet.
 
     Args:
         namespace: of the store.
-        image: with rclone on its PATH.
+        image: with versitygw on its PATH.
     """
     labels = {"app": NAME}
-    container = {
-        "name": NAME,
-        "image": image,
-        "args": [
-            "rclone",
-            "serve",
-            "s3",
-            "/data",
-            f"--addr=:{PORT}",
-            "--config=",
-            "--dir-cache-time=1s",
-            "--poll-interval=0",
-            "--etag-hash=xxh3",
-        ],
-        "env": [{"name": "RCLONE_AUTH_KEY", "value": f'"{ACCESS_KEY},{SECRET_KEY}"'}],
-        "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
-        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
-        "securityContext": {"runAsUser": 1000, "allowPrivilegeEscalation": False},
-    }
+
+    def container(name: str, port: int, *arguments: str) -> Manifest:
+        return {
+            "name": name,
+            "image": image,
+            "args": ["versitygw", "--health", "/healthz", "-p", f":{port}", *arguments],
+            "env": [
+                {"name": "ROOT_ACCESS_KEY", "value": ACCESS_KEY},
+                {"name": "ROOT_SECRET_KEY", "value": SECRET_KEY},
+            ],
+            "readinessProbe": {"httpGet": {"path": "/healthz", "port": port}, "periodSeconds": 1},
+            "volumeMounts": [{"name": "data", "mountPath": f"/{name}", "subPath": name}],
+            "securityContext": {"runAsUser": 1000, "allowPrivilegeEscalation": False},
+        }
+
     template = {
         "metadata": {"labels": labels},
-        "spec": {"containers": [container], "volumes": [{"name": "data", "emptyDir": {}}]},
+        "spec": {
+            "securityContext": {"fsGroup": 1000},
+            "containers": [
+                container("iam", IAM_PORT, "iam", "--dir", "/iam", "--private-ports", _PRIVATE),
+                container(
+                    "data",
+                    PORT,
+                    *("--iam-standalone-endpoint", _PRIVATE, "--iam-cache-disable"),
+                    *("posix", "/data"),
+                ),
+            ],
+            "volumes": [{"name": "data", "emptyDir": {}}],
+        },
     }
+    ports = [{"name": f"port-{port}", "port": port, "targetPort": port} for port in (PORT, IAM_PORT)]
     return [
         {
             "apiVersion": "apps/v1",
@@ -57,6 +72,6 @@ def manifests(namespace: str, image: str) -> list[Manifest]:
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": {"name": NAME, "namespace": namespace},
-            "spec": {"selector": labels, "ports": [{"port": PORT, "targetPort": PORT}]},
+            "spec": {"selector": labels, "ports": ports},
         },
     ]

@@ -93,6 +93,8 @@ def _hub_claim(namespace: str) -> Manifest:
 
 def _hub_secret(values: Values, namespace: str, proxy_token: str) -> Manifest:
     data = {"values.json": json.dumps(values, sort_keys=True), "proxy-token": proxy_token}
+    for name, service in values["hub"].get("services", {}).items():
+        data[f"hub.services.{name}.apiToken"] = service["apiToken"]
     return _object("v1", "Secret", "hub", namespace, stringData=data)
 
 

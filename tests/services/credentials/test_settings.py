@@ -44,6 +44,8 @@ def test_a_good_environment_and_no_secret_in_what_is_shown_of_it() -> None:
         ({"JUPYTERHUB_SERVICE_URL": "http://hub:1"}, "JUPYTERHUB_SERVICE_URL must be on loopback"),
         ({"JUPYTERHUB_SERVICE_URL": "http://127.0.0.1:x"}, "JUPYTERHUB_SERVICE_URL must have a port"),
         ({"JUPYTERHUB_API_TOKEN": ""}, "JUPYTERHUB_API_TOKEN is not set"),
+        ({"SCALABLEHUB_KEY_SECONDS": "an hour"}, "SCALABLEHUB_KEY_SECONDS must be whole seconds"),
+        ({"SCALABLEHUB_KEY_SECONDS": "5"}, "SCALABLEHUB_KEY_SECONDS must be whole seconds"),
         ({"SCALABLEHUB_SERVERS_NAMESPACE": "hub"}, "SCALABLEHUB_CLUSTERS_NAMESPACE is not set"),
     ],
     ids=str,
