@@ -826,3 +826,74 @@ def test_a_hub_on_one_machine_needs_nothing_of_kubernetes() -> None:
         "import scalablehub.cli, scalablehub.hub, scalablehub.dask.local, scalablehub.seeing"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+CREDENTIALS = {
+    "address": "http://credentials.hub:8080",
+    "s3": {"backend": "sts", "role": "arn:aws:iam::123456789012:role/buckets"},
+}
+TOKEN = 'c.JupyterHub.services = [*c.JupyterHub.services, {"name": "credentials", "api_token": "given"}]'
+FIRST = "c.JupyterHub.services = []\n"
+
+
+def credential_service(c: Config) -> dict[str, Any]:
+    found: list[dict[str, Any]] = [s for s in JupyterHub(config=c).services if s["name"] == "credentials"]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_in_kubernetes_the_credential_service_runs_elsewhere(tmp_path: Path) -> None:
+    before = f"c.ScalableHub.update({written(credentials=CREDENTIALS)!r})\n{TOKEN}"
+    c = load_as_z2jh(tmp_path, *DROP_INS, before=before)
+    assert credential_service(c) == {"name": "credentials", "api_token": "given", "display": False}
+
+
+def test_on_one_machine_the_hub_runs_it_with_its_clouds_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "hub")
+    monkeypatch.setenv("OTHER_SECRET", "canary")
+    before = f"c.ScalableHub.update({written(credentials=CREDENTIALS)!r})\n{FIRST}{TOKEN}"
+    c = load_as_jupyterhub(tmp_path, *DROP_INS, before=before)
+    found = credential_service(c)
+    assert (found["url"], found["command"][1:]) == (
+        "http://127.0.0.1:10102",
+        ["-m", "scalablehub.services.credentials"],
+    )
+    assert found["environment"]["AWS_PROFILE"] == "hub"
+    assert "OTHER_SECRET" not in found["environment"]
+    assert c.ScalableLocalSpawner.credentials_token == "given"
+
+
+def test_the_credential_service_may_ask_who_runs_what_and_nothing_else(load: Load) -> None:
+    c = load(f"{FIRST}{TOKEN}", credentials=CREDENTIALS)
+    assert role(c, "scalablehub-credentials")["scopes"] == [
+        "read:users:name",
+        "read:users:groups",
+        "read:servers",
+        "custom:scalablehub:read:description",
+    ]
+
+
+def test_a_hub_with_keys_and_without_clusters_serves_its_description_all_the_same(load: Load) -> None:
+    c = load(f"{FIRST}{TOKEN}", credentials=CREDENTIALS, dask=None)
+    assert HANDLERS[0] in plain(c)["handlers"]
+
+
+def test_a_credential_service_without_a_token_is_refused_with_the_remedy(load: Load) -> None:
+    with refused(PublicError, "openssl rand -hex 32"):
+        load(credentials=CREDENTIALS)
+
+
+def test_a_static_key_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    keys = {"s3": {"backend": "static", "endpoint": "http://127.0.0.1:9000"}}
+    before = f"c.ScalableHub.update({written(credentials=keys)!r})\n{FIRST}{TOKEN}"
+    with refused(PublicError, "ChoosingSpawner.bucket_keys"):
+        load_as_jupyterhub(tmp_path, *DROP_INS, before=before)
+
+
+def test_in_kubernetes_the_address_has_to_be_said(tmp_path: Path) -> None:
+    keys = {"s3": CREDENTIALS["s3"]}
+    before = f"c.ScalableHub.update({written(credentials=keys)!r})\n{TOKEN}"
+    with refused(DescriptionError, r"ScalableHub\.credentials\.address"):
+        load_as_z2jh(tmp_path, *DROP_INS, before=before)

@@ -28,6 +28,7 @@ def config(
     image: str = "geo",
     server: str | None = None,
     admin: Config | None = None,
+    asks_for_keys: bool = False,
     **sections: Any,
 ) -> dict[str, Any]:
     description = resolve(described(**{"nodes": written()["nodes"] | {"standard": POOL}, **sections}))
@@ -39,6 +40,7 @@ def config(
         description,
         size_choice,
         image_choice,
+        asks_for_keys=asks_for_keys,
         scheduler_node=scheduler_node(description, decision, size_choice),
         user=user,
         server=server,

@@ -1,0 +1,55 @@
+"""What an admin writes of credentials, and what is refused of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from scalablehub.description import DescriptionError, load_description, resolve
+from tests.descriptions import described, written
+
+ROLE = "arn:aws:iam::123456789012:role/hub/buckets"
+STS = {"backend": "sts", "role": ROLE}
+
+
+@pytest.mark.parametrize(
+    ("credentials", "sentence"),
+    [
+        ({}, "write 's3', 'google', or both"),
+        ({"s3": {"backend": "sts"}}, "'sts' needs 'role'"),
+        ({"s3": {"backend": "versity"}}, "'versity' needs 'endpoint', its S3, and 'iam_endpoint', its IAM"),
+        ({"s3": STS | {"role": "buckets"}}, "ScalableHub.credentials.s3.role"),
+        ({"s3": STS | {"endpoint": "store"}}, "is not an endpoint"),
+        ({"s3": STS | {"region": "Europe"}}, "ScalableHub.credentials.s3.region"),
+        ({"s3": {"backend": "minio"}}, "ScalableHub.credentials.s3.backend"),
+        ({"google": {"project": "X"}}, "ScalableHub.credentials.google.project"),
+        ({"google": {}}, "ScalableHub.credentials.google.project"),
+        ({"s3": STS, "address": "credentials:8080"}, "ScalableHub.credentials.address"),
+        ({"s3": STS, "port": 80}, "ScalableHub.credentials.port"),
+        ({"s3": STS, "grace": "soon"}, "ScalableHub.credentials.grace"),
+        ({"s3": STS, "secret_key": "canary"}, "unknown key"),
+    ],
+    ids=str,
+)
+def test_a_mistake_is_a_sentence_with_its_place(credentials: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(DescriptionError) as refused:
+        load_description(written(credentials=credentials))
+    assert sentence in refused.value.message
+
+
+@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
+def test_roles_of_every_partition_are_taken(partition: str) -> None:
+    role = ROLE.replace("aws", partition, 1)
+    found = described(credentials={"s3": STS | {"role": role}}).credentials
+    assert found is not None
+    assert found.s3 is not None
+    assert found.s3.role == role
+
+
+def test_the_store_of_this_machine_is_resolved_as_for_buckets() -> None:
+    keys = {"backend": "static", "endpoint": "this-machine"}
+    found = resolve(described(credentials={"s3": keys}), store="http://127.0.0.1:9000").credentials
+    assert found is not None
+    assert found.s3 is not None
+    assert found.s3.endpoint == "http://127.0.0.1:9000"
