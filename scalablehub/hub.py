@@ -42,8 +42,8 @@ KUBE_SPAWNER = "scalablehub.spawner.kubernetes.ScalableKubeSpawner"
 PAGES = Path(__file__).parent / "spawner" / "pages"
 """JupyterHub's pages about starting a server, in our words."""
 _LOCAL_SPAWNER_ENTRY_POINT = "scalablehub-local"
-# What the clouds' SDKs find the credential service's own account by.
-_CLOUD_VARIABLES = ("AWS_", "GOOGLE_APPLICATION_CREDENTIALS", "HOME")
+# What the clouds' SDKs find the credential service's own account by, and its own settings.
+_CLOUD_VARIABLES = ("AWS_", "GOOGLE_APPLICATION_CREDENTIALS", "HOME", "SCALABLEHUB_KEY_SECONDS")
 _OPENER_POLICY = "Cross-Origin-Opener-Policy"
 _STOCK_KUBE_SPAWNERS = ("kubespawner.KubeSpawner", "kubespawner.spawner.KubeSpawner")
 

@@ -397,9 +397,11 @@ def share_sample_data(source: Path, data_dir: Path) -> None:
 
 
 @contextmanager
-def running_stack(data_dir: Path, *arguments: str) -> Iterator[Stack]:
+def running_stack(
+    data_dir: Path, *arguments: str, environment: dict[str, str] | None = None
+) -> Iterator[Stack]:
     """Run a hub until the block ends; whatever happens, no process of it is left."""
-    stack = Stack(data_dir, *arguments)
+    stack = Stack(data_dir, *arguments, environment=environment)
     try:
         yield stack.wait_until_ready()
     finally:

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from tests.keys import FOREIGN, ON_SERVER, ON_WORKERS, SAY, START, STOP, TOKEN, WRITE, ZARR
 from tests.kubernetes.deployment import object_store
-from tests.kubernetes.hub.clusters import START, STOP, no_pods_left
+from tests.kubernetes.hub.clusters import no_pods_left
 from tests.kubernetes.kubectl import Kubectl
 from tests.kubernetes.research_hub import DASK, GATEWAY, HUB, Person, ResearchHub
 from tests.stack import call, until
@@ -32,117 +33,6 @@ for name, value in headers.items():
 connection.endheaders()
 answer = connection.getresponse()
 print(json.dumps([answer.status, json.loads(answer.read() or b"null")]))
-"""
-TOKEN = """
-import json, os
-print(json.dumps(open(os.environ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]).read()))
-"""
-# Each writes and reads without a pause for so many seconds, and counts the keys that it was given.
-LOOP = """
-def loop(client, seconds):
-    import os, time
-    place = os.environ["SCRATCH_BUCKET"].removeprefix("s3://")
-    bucket, prefix = place.split("/", 1)
-    used = set()
-    if client == "s3fs":
-        import s3fs
-        files = s3fs.S3FileSystem()
-        def write(key, value): files.pipe(f"{bucket}/{key}", value)
-        def read(key): return files.cat(f"{bucket}/{key}")
-    elif client == "obstore":
-        from obstore.store import S3Store
-        store = S3Store(bucket)
-        def write(key, value): store.put(key, value)
-        def read(key): return bytes(store.get(key).bytes())
-    else:
-        import botocore.session
-        session = botocore.session.get_session()
-        s3 = session.create_client("s3")
-        def write(key, value):
-            s3.put_object(Bucket=bucket, Key=key, Body=value)
-            used.add(session.get_credentials().get_frozen_credentials().access_key)
-        def read(key): return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-    end, turns = time.monotonic() + seconds, 0
-    while time.monotonic() < end:
-        key, value = f"{prefix}/{client}-{os.getpid()}-{turns % 5}", str(turns).encode()
-        write(key, value)
-        assert read(key) == value, turns
-        turns += 1
-    return [turns, len(used)]
-"""
-ON_SERVER = (
-    LOOP
-    + """
-import json
-from concurrent.futures import ProcessPoolExecutor
-import multiprocessing
-clients = ["s3fs", "obstore", "botocore"]
-with ProcessPoolExecutor(3, mp_context=multiprocessing.get_context("fork")) as pool:
-    print(json.dumps(dict(zip(clients, pool.map(loop, clients, [26] * 3)))))
-"""
-)
-ON_WORKERS = (
-    LOOP
-    + """
-import json
-from dask_gateway import Gateway
-def whoami():
-    import http.client, json, os
-    token = open(os.environ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]).read()
-    connection = http.client.HTTPConnection("127.0.0.1", 10102, timeout=10)
-    connection.request("GET", "/whoami", headers={"Authorization": token})
-    return json.loads(connection.getresponse().read())
-with Gateway() as gateway:
-    (report,) = gateway.list_clusters()
-    with gateway.connect(report.name) as cluster, cluster.get_client() as client:
-        clients = ["s3fs", "obstore"]
-        running = client.map(loop, clients, [26] * 2, pure=False)
-        print(json.dumps({
-            "loops": dict(zip(clients, client.gather(running))),
-            "worker": client.submit(whoami, pure=False).result(),
-            "scheduler": client.run_on_scheduler(whoami),
-            "cluster": report.name,
-        }))
-"""
-)
-ZARR = """
-import json, os
-import numpy, xarray
-from obstore.store import S3Store
-from zarr.storage import ObjectStore
-place = os.environ["SCRATCH_BUCKET"]
-bucket, prefix = place.removeprefix("s3://").split("/", 1)
-data = xarray.Dataset({"t": (("x", "y"), numpy.arange(64.0).reshape(8, 8))})
-same = []
-for version in (2, 3):
-    through = f"{place}/v{version}.zarr"
-    data.to_zarr(through, zarr_format=version, mode="w", consolidated=version == 2)
-    same.append(xarray.open_zarr(through, chunks=None, consolidated=version == 2).load().equals(data))
-    store = ObjectStore(S3Store(bucket, prefix=f"{prefix}/o{version}.zarr"))
-    data.to_zarr(store, zarr_format=version, mode="w", consolidated=version == 2)
-    same.append(xarray.open_zarr(store, chunks=None, consolidated=version == 2).load().equals(data))
-print(json.dumps(same))
-"""
-FOREIGN = """
-import json, sys
-import botocore.session
-s3 = botocore.session.get_session().create_client("s3")
-def code(call, **arguments):
-    try:
-        call(**arguments)
-    except s3.exceptions.ClientError as error:
-        return error.response["Error"]["Code"]
-    return "done"
-key = "alice/private"
-print(json.dumps([
-    code(s3.get_object, Bucket="scratch", Key=key),
-    code(s3.put_object, Bucket="scratch", Key=key, Body=b""),
-    code(s3.delete_object, Bucket="scratch", Key=key),
-    code(s3.list_objects_v2, Bucket="scratch", Prefix="alice/"),
-    code(s3.list_objects_v2, Bucket="scratch"),
-    code(s3.copy_object, Bucket="scratch", Key="bob/stolen", CopySource=f"scratch/{key}"),
-    code(s3.put_object, Bucket="shared", Key="mine", Body=b""),
-]))
 """
 
 
@@ -186,29 +76,26 @@ def test_the_service_knows_whose_pod_asks(
 
 
 def test_zarr_of_both_versions_through_s3fs_and_obstore(alice: Person) -> None:
-    assert alice.run_python(ZARR) == [True] * 4
+    assert alice.run_python(SAY + ZARR) == [True] * 4
 
 
 def test_what_is_somebody_elses_stays_theirs(alice: Person, bob: Person) -> None:
-    alice.run_python("""
-import json, botocore.session
-s3 = botocore.session.get_session().create_client("s3")
-s3.put_object(Bucket="scratch", Key="alice/private", Body=b"private")
-print(json.dumps("written"))
-""")
-    assert bob.run_python(FOREIGN) == ["AccessDenied"] * 7
+    alice.run_python(SAY + WRITE)
+    assert bob.run_python(SAY + FOREIGN) == ["AccessDenied"] * 7
 
 
 def test_work_goes_on_across_the_ends_of_keys(alice: Person, hub: ResearchHub) -> None:
     """On a server and on Dask's workers at once: keys live 12 s, and nothing pauses for 26."""
-    alice.run_python(START)
+    alice.run_python(SAY + START)
     try:
         with keys_that_live(hub, 12):
             with ThreadPoolExecutor() as at_once:
-                running = [at_once.submit(alice.run_python, program) for program in (ON_WORKERS, ON_SERVER)]
+                running = [
+                    at_once.submit(alice.run_python, SAY + program) for program in (ON_WORKERS, ON_SERVER)
+                ]
             found, on_server = (each.result() for each in running)
     finally:
-        alice.run_python(STOP)
+        alice.run_python(SAY + STOP)
         no_pods_left(hub)
     assert {client: turns > 20 for client, (turns, _) in (found["loops"] | on_server).items()} == {
         "s3fs": True,
@@ -248,7 +135,7 @@ def test_the_servers_own_proxy_leads_nobody_to_the_keys(alice: Person) -> None:
     url = f"{alice.server_url()}proxy/{PORT}/aws/credentials"
     status, answer = call("GET", url, Authorization=f"token {alice.token}")
     assert (status, answer["code"]) in [(403, "not-a-client"), (403, "host-refused")]
-    _, answer = call("GET", f"{url}?token={alice.token}", Authorization=alice.run_python(TOKEN))
+    _, answer = call("GET", f"{url}?token={alice.token}", Authorization=alice.run_python(SAY + TOKEN))
     assert "SecretAccessKey" not in str(answer)
 
 
@@ -296,7 +183,7 @@ def test_the_token_of_a_pod_that_is_not_the_hubs_opens_nothing(alice: Person, hu
 def test_the_token_ends_with_its_server(alice: Person, hub: ResearchHub) -> None:
     carol = hub.sign_in("carol")
     carol.start_server({"size": "small"})
-    token = carol.run_python(TOKEN)
+    token = carol.run_python(SAY + TOKEN)
     assert ask(alice, "/whoami", Authorization=token)[1]["user"] == "carol"
     carol.stop_server()
     until(
@@ -311,7 +198,7 @@ def test_no_secret_is_in_any_pod_object_or_log(alice: Person, hub: ResearchHub, 
     assert status == 200
     secrets = {
         keys["SecretAccessKey"],
-        alice.run_python(TOKEN),
+        alice.run_python(SAY + TOKEN),
         hub.credentials_token,
         object_store.SECRET_KEY,
     }

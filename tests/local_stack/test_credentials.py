@@ -1,0 +1,133 @@
+"""Keys for buckets on one machine: the hub runs the service, and everybody's server and cluster asks it."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.keys import FOREIGN, ON_SERVER, ON_WORKERS, START, STOP, TOKEN, WRITE, ZARR
+from tests.services.credentials.versitygw import VersityGW
+from tests.stack import Client, Stack, call, running_stack, until
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+
+HUB = Path(__file__).parents[2] / "scalablehub" / "local" / "hub.yaml"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VersityGW]:
+    """A store that enforces policies."""
+    running = VersityGW(tmp_path_factory.mktemp("versitygw"))
+    for bucket in ("scratch", "shared"):
+        running.client().create_bucket(Bucket=bucket)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory, store: VersityGW) -> Iterator[Stack]:
+    """A hub whose keys live 12 s."""
+    raw: dict[str, Any] = yaml.safe_load(HUB.read_text())
+    raw["LocalHub"].pop("sample_data")
+    for bucket in raw["ScalableHub"]["buckets"].values():
+        bucket["endpoint"] = store.endpoint
+    raw["ScalableHub"]["credentials"] = {
+        "s3": {"backend": "versity", "endpoint": store.endpoint, "iam_endpoint": store.iam_endpoint}
+    }
+    folder = tmp_path_factory.mktemp("credentials")
+    (folder / "hub.yaml").write_text(yaml.safe_dump(raw))
+    environment = {
+        "AWS_ACCESS_KEY_ID": store.keys[0],
+        "AWS_SECRET_ACCESS_KEY": store.keys[1],
+        "SCALABLEHUB_KEY_SECONDS": "12",
+    }
+    arguments = (folder / "data", "--config", str(folder / "hub.yaml"))
+    with running_stack(*arguments, environment=environment) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def alice(hub: Stack) -> Iterator[Client]:
+    client = hub.sign_in("alice")
+    client.start_server({"size": "small"})
+    yield client
+    client.stop_server()
+
+
+@pytest.fixture(scope="module")
+def bob(hub: Stack) -> Iterator[Client]:
+    client = hub.sign_in("bob")
+    client.start_server({"size": "small"})
+    yield client
+    client.stop_server()
+
+
+def keys(client: Client, token: str) -> tuple[int, Any]:
+    url = client.environment()["AWS_CONTAINER_CREDENTIALS_FULL_URI"]
+    return call("GET", url, Authorization=token)
+
+
+def test_zarr_of_both_versions_through_s3fs_and_obstore(alice: Client) -> None:
+    assert alice.run_python(ZARR) == [True] * 4
+
+
+def test_work_goes_on_across_the_ends_of_keys(alice: Client) -> None:
+    """On a server and on Dask's workers at once: nothing pauses for 26 s."""
+    alice.run_python(START)
+    with ThreadPoolExecutor() as at_once:
+        running = [at_once.submit(alice.run_python, program) for program in (ON_WORKERS, ON_SERVER)]
+    found, on_server = (each.result() for each in running)
+    alice.run_python(STOP)
+    assert {client: turns > 20 for client, (turns, _) in (found["loops"] | on_server).items()} == {
+        "s3fs": True,
+        "obstore": True,
+        "botocore": True,
+    }
+    assert on_server["botocore"][1] >= 3
+    for part in ("worker", "scheduler"):
+        said = found[part]
+        assert (said["user"], said["server"], said["cluster"]) == ("alice", "", found["cluster"]), part
+
+
+def test_what_is_somebody_elses_stays_theirs(alice: Client, bob: Client) -> None:
+    alice.run_python(WRITE)
+    assert bob.run_python(FOREIGN) == ["AccessDenied"] * 7
+
+
+def test_a_token_is_in_a_file_of_its_own_that_nobody_writes(alice: Client) -> None:
+    file = Path(alice.environment()["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"])
+    assert stat.S_IMODE(file.stat().st_mode) == 0o400
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert file.read_text() == file.read_text().strip()
+
+
+def test_no_server_has_the_keys_of_the_service(alice: Client, hub: Stack, store: VersityGW) -> None:
+    environment = str(alice.environment())
+    secrets = (*store.keys, hub.secrets["credentials_token"], alice.run_python(TOKEN))
+    assert [secret for secret in secrets if secret in environment] == []
+
+
+def test_the_token_ends_with_its_server(alice: Client, hub: Stack) -> None:
+    bob = hub.sign_in("admin")
+    bob.start_server({"size": "small"}, server="short")
+    token = Path(bob.environment("short")["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"])
+    written = token.read_text()
+    assert keys(alice, written)[0] == 200
+    bob.stop_server("short")
+    until(lambda: keys(alice, written)[0] == 401, "the token of a stopped server is refused", 10)
+    assert not token.exists()
+
+
+def test_no_secret_is_in_any_log(alice: Client, hub: Stack, store: VersityGW) -> None:
+    token = alice.run_python(TOKEN)
+    secrets = {store.keys[1], hub.secrets["credentials_token"], token}
+    secrets.add(keys(alice, token)[1]["SecretAccessKey"])
+    logs = "".join(log.read_text(errors="replace") for log in (hub.data_dir / "logs").rglob("*.log"))
+    assert '"user": "alice"' in logs, "the audit log is there"
+    assert [secret[:12] for secret in secrets if secret in logs + hub.output] == []
