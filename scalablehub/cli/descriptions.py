@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,14 @@ from scalablehub.description import (
     Problem,
     check_complete,
     egress_warnings,
+    key_warnings,
     load_description,
     resolve,
 )
 from scalablehub.errors import PublicError, shown
 from scalablehub.moving.values import locate, refuse_endless
 from scalablehub.spawner.overriding import merged
+from scalablehub.storage.policy import policy_text
 
 _PLACES = (("ScalableHub",), ("hub", "config", "ScalableHub"))
 _KINDS = (
@@ -81,13 +83,37 @@ def summary(description: Description) -> str:
         raise DescriptionError(Problem(f"ScalableHub.{where}", sentence) for where, sentence in missing)
     counted = [_counted(len(getattr(description, section)), kind) for section, kind in _KINDS]
     dask = "Dask" if description.dask is not None else "no Dask"
-    return f"The description can be used: {', '.join([*filter(None, counted), dask])}."
+    keys = "keys for buckets" if description.credentials is not None else None
+    return f"The description can be used: {', '.join(filter(None, [*counted, dask, keys]))}."
 
 
 def cautions(description: Description) -> list[str]:
     """Return a line about each thing that can be used and is hardly meant."""
-    found = egress_warnings(description.region, description.buckets)
+    found = [
+        *egress_warnings(description.region, description.buckets),
+        *key_warnings(description.credentials, description.buckets),
+        *_large_policies(description),
+    ]
     return [f"Take care: ScalableHub.{place} {sentence}." for place, sentence in found]
+
+
+def _large_policies(description: Description) -> Iterator[tuple[str, str]]:
+    """Yield (place, sentence) if who is in every group would have more buckets than keys can open."""
+    keys = description.credentials.s3 if description.credentials is not None else None
+    if keys is None:
+        return
+    listed = [
+        groups
+        for bucket in description.buckets.values()
+        for groups in (bucket.allowed_groups, bucket.write_groups)
+    ]
+    every = frozenset(group for groups in listed for group in groups or ())
+    everywhere = User("somebody-in-every-group", every)
+    try:
+        policy_text(decide(resolve(description), everywhere), keys.endpoint)
+    except PublicError as error:
+        if error.code == "policy-too-large":
+            yield "buckets", f"are many for one person. {error.message.removesuffix('.')}"
 
 
 def view(description: Description, user: User) -> str:

@@ -5,7 +5,7 @@ Nothing here imports JupyterHub or Kubernetes: plain functions on plain models.
 
 from scalablehub.description.buckets import Bucket, egress_warnings
 from scalablehub.description.checking import check_complete, check_references
-from scalablehub.description.credentials import Credentials, GoogleCredentials, S3Credentials
+from scalablehub.description.credentials import Credentials, GoogleCredentials, S3Credentials, key_warnings
 from scalablehub.description.entry import THIS_MACHINE
 from scalablehub.description.loading import DescriptionError, Problem, canonical_json, load_description
 from scalablehub.description.models import (
@@ -49,6 +49,7 @@ __all__ = [
     "check_complete",
     "check_references",
     "egress_warnings",
+    "key_warnings",
     "load_description",
     "resolve",
 ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from scalablehub.description.buckets import REGION, endpoint_url
+from scalablehub.description.buckets import REGION, Bucket, endpoint_url
 from scalablehub.description.section import Section
 from scalablehub.description.units import Seconds
 
@@ -80,3 +81,29 @@ class Credentials(Section):
         if self.s3 is None and self.google is None:
             raise ValueError("write 's3', 'google', or both; leave 'credentials' out for a hub without")
         return self
+
+
+def key_warnings(credentials: Credentials | None, buckets: Mapping[str, Bucket]) -> Iterator[tuple[str, str]]:
+    """Yield (place, sentence) for keys that open nothing, and for those that isolate nobody.
+
+    Args:
+        credentials: of the hub; None has no keys to warn of.
+        buckets: by name.
+    """
+    if credentials is None:
+        return
+    urls = {(bucket.url.partition("://")[0], bucket.endpoint) for bucket in buckets.values()}
+    if (keys := credentials.s3) is not None:
+        if ("s3", keys.endpoint) not in urls:
+            where = f"at {keys.endpoint}" if keys.endpoint else "of Amazon's own"
+            yield (
+                "credentials.s3.endpoint",
+                f"has keys for no bucket: there is none {where}; write that of the buckets",
+            )
+        if keys.backend == "static":
+            yield (
+                "credentials.s3.backend",
+                "is 'static': everybody gets the same key, and can read and write all of the store",
+            )
+    if credentials.google is not None and ("gs", None) not in urls:
+        yield "credentials.google", "has tokens for no bucket: there is none with 'gs://'"

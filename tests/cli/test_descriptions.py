@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,30 @@ def test_a_bucket_of_another_region_is_told(
     assert capsys.readouterr().out.splitlines()[1] == (
         "Take care: ScalableHub.buckets.scratch.region is us-east-1 and the hub is in eu-west-1: reading "
         "across regions is slower, and each byte costs; use a copy in the hub's region."
+    )
+
+
+def test_more_buckets_than_keys_can_open_are_told_before_somebody_meets_it(
+    capsys: pytest.CaptureFixture[str], file: Path, tmp_path: Path
+) -> None:
+    buckets = {
+        f"team-{number}": {"url": f"s3://{'x' * 50}/team-{number}", "allowed_groups": [f"team-{number}"]}
+        for number in range(20)
+    }
+    keys = {"s3": {"backend": "sts", "role": "arn:aws:iam::123456789012:role/buckets"}}
+    over = tmp_path / "over.yaml"
+    over.write_text(json.dumps({"ScalableHub": {"buckets": buckets, "credentials": keys}}))
+    assert main(["check", "--config", str(file), "--config", str(over)]) == 0
+    first, caution = capsys.readouterr().out.splitlines()
+    assert first.endswith("21 buckets, Dask, keys for buckets.")
+    assert caution.startswith("Take care: ScalableHub.buckets are many for one person. The 21 buckets of")
+
+
+def test_the_shipped_values_for_keys_go_over_the_shipped_values(capsys: pytest.CaptureFixture[str]) -> None:
+    keys = VALUES.with_name("credentials-values.yaml")
+    assert main(["check", "--config", str(VALUES), "--config", str(keys)]) == 0
+    assert capsys.readouterr().out == (
+        "The description can be used: 3 sizes, 1 image, 3 interfaces, 1 bucket, Dask, keys for buckets.\n"
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scalablehub.description import DescriptionError, load_description, resolve
+from scalablehub.description import DescriptionError, key_warnings, load_description, resolve
 from tests.descriptions import described, written
 
 ROLE = "arn:aws:iam::123456789012:role/hub/buckets"
@@ -53,3 +53,29 @@ def test_the_store_of_this_machine_is_resolved_as_for_buckets() -> None:
     assert found is not None
     assert found.s3 is not None
     assert found.s3.endpoint == "http://127.0.0.1:9000"
+
+
+HERE = "http://127.0.0.1:9000"
+S3 = {"scratch": {"url": "s3://scratch"}}
+
+
+@pytest.mark.parametrize(
+    ("credentials", "buckets", "places"),
+    [
+        (None, S3, []),
+        ({"s3": STS}, S3, []),
+        ({"s3": STS}, {"scratch": {"url": "s3://scratch", "endpoint": HERE}}, ["credentials.s3.endpoint"]),
+        ({"s3": STS | {"endpoint": HERE}}, S3, ["credentials.s3.endpoint"]),
+        ({"s3": STS}, {"data": {"url": "gs://data"}}, ["credentials.s3.endpoint"]),
+        ({"s3": {"backend": "static"}}, S3, ["credentials.s3.backend"]),
+        ({"google": {"project": "research-hub"}}, S3, ["credentials.google"]),
+        ({"google": {"project": "research-hub"}}, {"data": {"url": "gs://data"}}, []),
+    ],
+    ids=str,
+)
+def test_keys_that_open_nothing_or_isolate_nobody_are_warned_of(
+    credentials: dict[str, Any] | None, buckets: dict[str, Any], places: list[str]
+) -> None:
+    description = described(credentials=credentials, buckets=buckets)
+    found = key_warnings(description.credentials, description.buckets)
+    assert [place for place, _ in found] == places
