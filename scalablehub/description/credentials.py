@@ -36,6 +36,12 @@ class S3Credentials(Section):
     iam_endpoint: Address | None = Field(
         None, description="VersityGW's IAM, for 'versity'; for 'sts' another address than Amazon's."
     )
+    lists_buckets: bool = Field(
+        False,
+        description="Whether keys may list all names in a bucket, not only those below their own prefix. "
+        "Amazon then says of an object that is not there that it is not there, and not that access is denied, "
+        "which Zarr with missing chunks needs; but people see the names of others' objects.",
+    )
 
     @model_validator(mode="after")
     def _has_what_its_backend_needs(self) -> S3Credentials:

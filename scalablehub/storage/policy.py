@@ -32,12 +32,15 @@ _SAFE = re.compile(r"s3://([a-z0-9][a-z0-9._-]*)((?:/[A-Za-z0-9_=@+.~%-]+)*)")
 _Grants = defaultdict[tuple[str, ...], set[str]]
 
 
-def policy_of(decision: Decision, endpoint: str | None = None) -> dict[str, Any]:
+def policy_of(
+    decision: Decision, endpoint: str | None = None, *, lists_buckets: bool = False
+) -> dict[str, Any]:
     """Return the policy with which a user reads and writes what they may of one store, and nothing else.
 
     Args:
         decision: what the user may have.
         endpoint: the store; None is Amazon's own. Buckets elsewhere are not in the policy.
+        lists_buckets: whether all names in a bucket may be listed, others' too.
 
     Raises:
         PublicError: the user may have no bucket of this store (status 403, a policy without a statement is
@@ -51,7 +54,7 @@ def policy_of(decision: Decision, endpoint: str | None = None) -> dict[str, Any]
             arn, prefix = _place(bucket.name, bucket.url)
             writable[f"{arn}/{prefix}*"] |= bucket.writable
             # Buckets with one prefix share a statement; two prefixes never do, or each would open the other.
-            listed[(f"{prefix}*",) if prefix else ()].add(arn)
+            listed[(f"{prefix}*",) if prefix and not lists_buckets else ()].add(arn)
     if not writable:
         raise PublicError("no-bucket", "You have no bucket here that needs credentials.", 403)
     for resource, may_write in writable.items():
@@ -66,7 +69,11 @@ def policy_of(decision: Decision, endpoint: str | None = None) -> dict[str, Any]
 
 
 def policy_text(
-    decision: Decision, endpoint: str | None = None, limit: int = SESSION_POLICY_CHARACTERS
+    decision: Decision,
+    endpoint: str | None = None,
+    limit: int = SESSION_POLICY_CHARACTERS,
+    *,
+    lists_buckets: bool = False,
 ) -> str:
     """Return the policy as the shortest canonical JSON.
 
@@ -74,7 +81,9 @@ def policy_text(
         PublicError: as `policy_of`; or it is longer than `limit`, status 500: a policy that does not
             fit is refused as a whole and never shortened, since what is shorter is wider or wrong.
     """
-    text = json.dumps(policy_of(decision, endpoint), separators=(",", ":"), sort_keys=True)
+    text = json.dumps(
+        policy_of(decision, endpoint, lists_buckets=lists_buckets), separators=(",", ":"), sort_keys=True
+    )
     if len(text) > limit:
         count = sum(bucket.is_open and bucket.endpoint == endpoint for bucket in decision.buckets)
         raise PublicError(

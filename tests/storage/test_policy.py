@@ -251,3 +251,12 @@ def test_the_policy_gives_exactly_what_was_decided(
     assert [allows(policy, action, resource) for action in WRITES] == [write] * len(WRITES)
     assert allows(policy, "s3:ListBucket", f"arn:aws:s3:::{bucket}", prefix=key) is read
     assert not any(allows(policy, action, where) for action in NEVER for where in (resource, resource[:16]))
+
+
+def test_who_may_list_whole_buckets_still_opens_their_own_alone() -> None:
+    buckets = {"scratch": {"url": "s3://scratch", "access": "write", "per_user": True}}
+    policy = policy_of(decide(described(buckets=buckets), User("alice")), lists_buckets=True)
+    assert allows(policy, "s3:ListBucket", "arn:aws:s3:::scratch")
+    assert not allows(policy, "s3:ListBucket", "arn:aws:s3:::other")
+    assert not allows(policy, "s3:GetObject", "arn:aws:s3:::scratch/bob/x")
+    assert allows(policy, "s3:PutObject", "arn:aws:s3:::scratch/alice/x")

@@ -12,8 +12,9 @@ from typing import TypeVar
 import aiohttp
 
 from scalablehub.dask.source import DescriptionSource
-from scalablehub.description import Credentials
+from scalablehub.description import Credentials, S3Credentials
 from scalablehub.services.credentials.app import Service
+from scalablehub.services.credentials.desk import Desk
 from scalablehub.services.credentials.hub_users import HubUsers
 from scalablehub.services.credentials.identity import HubIdentity, Identity
 from scalablehub.services.credentials.settings import Settings, read_settings
@@ -43,12 +44,11 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         if credentials is None:
             raise SettingsError("The hub's description has no 'credentials': there is nothing to do here.")
         async with _identity(settings, credentials) as identity:
-            keys = credentials.s3
             limits = Limits.of(settings.key_seconds)
             service = Service(
                 identity,
                 source.current,
-                s3=s3_desk(s3_backend(keys, settings.static_keys), keys.endpoint, limits) if keys else None,
+                s3=_s3(credentials.s3, settings, limits) if credentials.s3 else None,
                 host=settings.host,
                 port=settings.port,
                 prefix=settings.prefix,
@@ -60,6 +60,11 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             await service.close()
     finally:
         await source.stop()
+
+
+def _s3(keys: S3Credentials, settings: Settings, limits: Limits) -> Desk:
+    backend = s3_backend(keys, settings.static_keys)
+    return s3_desk(backend, keys.endpoint, limits, lists_buckets=keys.lists_buckets)
 
 
 @asynccontextmanager

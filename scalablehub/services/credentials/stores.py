@@ -11,11 +11,20 @@ from scalablehub.services.running import SettingsError
 from scalablehub.storage.policy import policy_text
 
 
-def s3_desk(backend: Backend, endpoint: str | None, limits: Limits | None = None) -> Desk:
-    """Return the desk for the S3 buckets at an endpoint; None is Amazon's own."""
+def s3_desk(
+    backend: Backend, endpoint: str | None, limits: Limits | None = None, *, lists_buckets: bool = False
+) -> Desk:
+    """Return the desk for the S3 buckets at an endpoint; None is Amazon's own.
+
+    Args:
+        backend: where keys come from.
+        endpoint: as buckets have it.
+        limits: times.
+        lists_buckets: as `policy_of`.
+    """
 
     def policy(decision: Decision, limit: int) -> str:
-        return policy_text(decision, endpoint, limit)
+        return policy_text(decision, endpoint, limit, lists_buckets=lists_buckets)
 
     def covers(bucket: BucketChoice) -> bool:
         return bucket.endpoint == endpoint and bucket.url.startswith("s3://")
