@@ -39,7 +39,7 @@ class S3Credentials(Section):
     lists_buckets: bool = Field(
         False,
         description="Whether keys may list all names in a bucket, not only those below their own prefix. "
-        "Amazon then says of an object that is not there that it is not there, and not that access is denied, "
+        "Amazon then says of an object that is not there just that, and not that access is denied, "
         "which Zarr with missing chunks needs; but people see the names of others' objects.",
     )
 
