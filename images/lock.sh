@@ -18,8 +18,8 @@ lock gateway gateway/requirements.txt --constraint constraints.txt "$@" $(
   for package in aiohappyeyeballs aiohttp aiosignal attrs certifi cffi cryptography frozenlist idna multidict \
     propcache pycparser python-dateutil pyyaml six traitlets urllib3 yarl; do echo "--no-emit-package $package"; done)
 lock hub hub/requirements.txt --constraint constraints.txt "$@" $(
-  for package in aiohappyeyeballs aiohttp aiosignal attrs cffi cryptography frozenlist idna multidict propcache \
-    pycparser typing-extensions urllib3 yarl; do echo "--no-emit-package $package"; done)
+  for package in aiohappyeyeballs aiohttp aiosignal attrs certifi cffi charset-normalizer cryptography frozenlist idna \
+    multidict propcache pycparser requests typing-extensions urllib3 yarl; do echo "--no-emit-package $package"; done)
 lock user user/requirements.txt --constraint constraints.txt --no-deps "$@"
 
 # What stands for the bases in the tests, which know the public ones only by name.

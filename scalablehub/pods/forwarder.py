@@ -75,7 +75,7 @@ class Forwarder(http.server.BaseHTTPRequestHandler):
             if len(sent) != 1:
                 raise Refused(401, "token-missing", "Send the token of this server.")
             return sent[0]
-        if not self.path.startswith("/gce/") or ".." in self.path:
+        if not (self.path == "/gce" or self.path.startswith("/gce/")) or ".." in self.path:
             raise Refused(404, "not-found", "There is no such address here.")
         if self.headers.get_all("Metadata-Flavor", []) != ["Google"]:
             raise Refused(403, "flavor-missing", "Send the header 'Metadata-Flavor: Google'.")
@@ -87,7 +87,7 @@ class Forwarder(http.server.BaseHTTPRequestHandler):
     def ask(self, token: str) -> tuple[int, dict[str, str], bytes]:
         """Return status, headers and body of the service's answer."""
         headers = {"Authorization": token}
-        if self.path.startswith("/gce/"):
+        if self.path.startswith("/gce"):
             headers["Metadata-Flavor"] = "Google"
         secure = self.service.scheme == "https"
         kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection

@@ -8,7 +8,12 @@ from pathlib import Path
 
 from scalablehub.decisions import BucketChoice, Decision
 from scalablehub.description import Credentials, Description
-from scalablehub.storage.credentials import CONFLICTING, credential_environment
+from scalablehub.storage.credentials import (
+    CONFLICTING,
+    GOOGLE_CONFLICTING,
+    credential_environment,
+    google_environment,
+)
 from scalablehub.storage.environment import BucketAccess, bucket_environment
 
 Keys = Mapping[str, Mapping[str, str]]
@@ -77,6 +82,8 @@ def asking_environment(description: Description, asking: Asking) -> dict[str, st
     environment: dict[str, str] = {}
     if credentials is not None and credentials.s3 is not None:
         environment |= credential_environment(asking.url, asking.token_file)
+    if credentials is not None and credentials.google is not None:
+        environment |= google_environment(asking.metadata_host, credentials.google.project)
     return environment
 
 
@@ -97,7 +104,8 @@ def needs_keys(credentials: Credentials | None, decision: Decision, *kinds: str)
 
 def without_conflicts(environment: Mapping[str, str]) -> dict[str, str]:
     """Return an admin's variables without those that clients would prefer to keys that they ask for."""
-    return {name: value for name, value in environment.items() if name not in CONFLICTING}
+    conflicting = {*CONFLICTING, *GOOGLE_CONFLICTING}
+    return {name: value for name, value in environment.items() if name not in conflicting}
 
 
 def bucket_access(decision: Decision, keys: Keys) -> list[BucketAccess]:

@@ -25,6 +25,31 @@ CONFLICTING = (
 """Variables that go before the service in one client or another: they must not be set beside it."""
 
 
+GOOGLE_CONFLICTING = ("GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST", "NO_GCE_CHECK")
+"""The same for Google's clients."""
+
+
+def google_environment(metadata_host: str, project: str) -> dict[str, str]:
+    """Return the variables with which Google's clients have their tokens from the service.
+
+    The protocol is that of a machine of Google's cloud: google-auth (gcsfs, google-cloud-storage),
+    object_store (obstore), Arrow (pyarrow) and Go's library (rclone) speak it, and renew by themselves.
+
+    Args:
+        metadata_host: host, port and path of the service or of a forwarder, without a scheme.
+        project: that clients name.
+    """
+    return {
+        "GCE_METADATA_HOST": metadata_host,
+        # google-auth looks here whether it is on such a machine, and gcsfs is anonymous if it is not.
+        "GCE_METADATA_IP": metadata_host,
+        "GCE_METADATA_ROOT": metadata_host,
+        "GOOGLE_CLOUD_PROJECT": project,
+        # gcsfs asks the API of folders too, which a token that is narrowed to objects may not.
+        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
+    }
+
+
 def credential_environment(service_url: str, token_file: Path) -> dict[str, str]:
     """Return the variables with which a process has its keys from the service, and from nowhere else.
 

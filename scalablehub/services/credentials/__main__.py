@@ -12,13 +12,13 @@ from typing import TypeVar
 import aiohttp
 
 from scalablehub.dask.source import DescriptionSource
-from scalablehub.description import Credentials, S3Credentials
+from scalablehub.description import Credentials, GoogleCredentials, S3Credentials
 from scalablehub.services.credentials.app import Service
 from scalablehub.services.credentials.desk import Desk
 from scalablehub.services.credentials.hub_users import HubUsers
 from scalablehub.services.credentials.identity import HubIdentity, Identity
 from scalablehub.services.credentials.settings import Settings, read_settings
-from scalablehub.services.credentials.stores import s3_backend, s3_desk
+from scalablehub.services.credentials.stores import google_backend, google_desk, s3_backend, s3_desk
 from scalablehub.services.credentials.tokens import signing_key
 from scalablehub.services.credentials.vending import Limits
 from scalablehub.services.running import SettingsError, run
@@ -49,6 +49,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                 identity,
                 source.current,
                 s3=_s3(credentials.s3, settings, limits) if credentials.s3 else None,
+                google=_google(credentials.google, limits) if credentials.google else None,
                 host=settings.host,
                 port=settings.port,
                 prefix=settings.prefix,
@@ -65,6 +66,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 def _s3(keys: S3Credentials, settings: Settings, limits: Limits) -> Desk:
     backend = s3_backend(keys, settings.static_keys)
     return s3_desk(backend, keys.endpoint, limits, lists_buckets=keys.lists_buckets)
+
+
+def _google(tokens: GoogleCredentials, limits: Limits) -> tuple[Desk, str]:
+    return google_desk(google_backend(), limits), tokens.project
 
 
 @asynccontextmanager
@@ -103,7 +108,7 @@ async def _unless(stop: asyncio.Event, waiting: Awaitable[_Result]) -> _Result |
 def main() -> int:
     """Return the exit code: 0 after a requested end, 2 when the environment is not that of a service."""
     # They log addresses, headers and other people's text.
-    names = ("aiohttp", "botocore", "aiobotocore", "kubernetes_asyncio", "google")
+    names = ("aiohttp", "botocore", "aiobotocore", "kubernetes_asyncio", "google", "urllib3")
     return run(read_settings, serve, quiet=dict.fromkeys(names, logging.CRITICAL))
 
 

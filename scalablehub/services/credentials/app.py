@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any
 
 from aiohttp import web
@@ -14,6 +16,7 @@ from aiohttp import web
 from scalablehub.decisions import Decision, User, decide
 from scalablehub.description import Description
 from scalablehub.errors import PublicError, shown
+from scalablehub.services.credentials import metadata
 from scalablehub.services.credentials.desk import Desk, moment
 from scalablehub.services.credentials.guarding import bearer_of, check_request, hosts_of
 from scalablehub.services.credentials.hub_users import unknown
@@ -31,6 +34,7 @@ class Service:
         identity: who a bearer is.
         description: returns the hub's description as it is now; raises PublicError if none is known.
         s3: gives keys for S3, if the hub has them.
+        google: gives tokens for Google's buckets, if the hub has them, with the project that clients name.
         host: address to listen at.
         port: 0 takes a free one.
         prefix: of all addresses; begins and ends with a slash.
@@ -45,6 +49,7 @@ class Service:
         description: Callable[[], Description],
         *,
         s3: Desk | None = None,
+        google: tuple[Desk, str] | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         prefix: str = "/",
@@ -55,7 +60,8 @@ class Service:
         self._identity = identity
         self._description = description
         self._s3 = s3
-        self._desks = [desk for desk in (s3,) if desk is not None]
+        self._google = google
+        self._desks = [desk for desk in (s3, google and google[0]) if desk is not None]
         self._host = host
         self._prefix = prefix
         self._on_loopback = on_loopback
@@ -95,7 +101,7 @@ class Service:
         try:
             return await self._answer(request)
         except PublicError as error:
-            log.info("%s %s: %s %s", request.method, shown(request.path), error.status, error.code)
+            log.info("%s %s: %s %s", request.method, self._shown(request), error.status, error.code)
             # Amazon's SDKs show the first two.
             body = {"code": error.code, "message": error.message}
             return _json(body, error.status)
@@ -105,10 +111,16 @@ class Service:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         path, _, query = request.raw_path.partition("?")
-        check_request(request.headers, query, self._hosts)
+        asked = path.removeprefix(self._prefix) if path.startswith(self._prefix) else ""
+        to_google, _, below = asked.partition("/")
+        is_google = self._google is not None and to_google == metadata.PREFIX
+        check_request(request.headers, "" if is_google else query, self._hosts)
         if request.method != "GET":
             raise PublicError("method-not-allowed", "This address takes GET.", 405)
-        match path.removeprefix(self._prefix) if path.startswith(self._prefix) else None:
+        if self._google is not None and is_google:
+            metadata.check_flavor(request.headers)
+            return await self._metadata(request, below, *self._google)
+        match asked:
             case "health":
                 return _json({"status": "ok"})
             case "aws/credentials" if self._s3 is not None:
@@ -130,6 +142,26 @@ class Service:
                 "Expiration": moment(keys.expires),
             }
         )
+
+    async def _metadata(self, request: web.BaseRequest, path: str, desk: Desk, project: str) -> web.Response:
+        """Answer as Google's metadata server does."""
+        question = metadata.question_of(path)
+        if question.path is None:
+            return web.Response(headers=_HEADERS | metadata.FLAVOR)
+        clock = asyncio.get_running_loop().time
+        until = clock() + Limits.answer_seconds
+        person = await self._person(question.token or bearer_of(request.headers), until)
+        if metadata.asks_for_token(question.path):
+            keys = await desk.give(person, self._decide(person), until - clock())
+            body = metadata.token_body(keys.token, int(keys.expires - time.time()))
+            return _json(body, headers=metadata.FLAVOR)
+        kind, text = metadata.facts(question.path, project)
+        return web.Response(text=text, content_type=kind, headers=_HEADERS | metadata.FLAVOR)
+
+    def _shown(self, request: web.BaseRequest) -> str:
+        """Return an address for the log; one of Google's may hold a token."""
+        asked = request.path.removeprefix(self._prefix)
+        return metadata.PREFIX if asked.startswith(metadata.PREFIX) else shown(request.path)
 
     async def _whoami(self, request: web.BaseRequest) -> web.Response:
         until = asyncio.get_running_loop().time() + Limits.answer_seconds
@@ -164,7 +196,12 @@ class Service:
             await asyncio.sleep(self._recheck_seconds)
 
 
-def _json(body: dict[str, Any], status: int = 200) -> web.Response:
+def _json(
+    body: dict[str, Any], status: int = 200, headers: Mapping[str, str] = MappingProxyType({})
+) -> web.Response:
     return web.Response(
-        status=status, body=json.dumps(body).encode(), content_type="application/json", headers=_HEADERS
+        status=status,
+        body=json.dumps(body).encode(),
+        content_type="application/json",
+        headers={**_HEADERS, **headers},
     )

@@ -8,6 +8,7 @@ from scalablehub.services.credentials.backends import Backend
 from scalablehub.services.credentials.desk import Desk
 from scalablehub.services.credentials.vending import Limits
 from scalablehub.services.running import SettingsError
+from scalablehub.storage.boundary import boundary_text, is_google
 from scalablehub.storage.policy import policy_text
 
 
@@ -30,6 +31,22 @@ def s3_desk(
         return bucket.endpoint == endpoint and bucket.url.startswith("s3://")
 
     return Desk(backend, policy, covers, limits)
+
+
+def google_desk(backend: Backend, limits: Limits | None = None) -> Desk:
+    """Return the desk for Google's buckets."""
+    return Desk(backend, boundary_text, is_google, limits)
+
+
+def google_backend() -> Backend:
+    """Return the backend; raises SettingsError when what it needs is not installed."""
+    try:
+        from scalablehub.services.credentials.backends.google import Google  # noqa: PLC0415
+    except ImportError:
+        raise SettingsError(
+            "google-auth is not installed; run: pip install 'scalablehub[credentials]'"
+        ) from None
+    return Google()
 
 
 def s3_backend(keys: S3Credentials, static_keys: tuple[str, str] = ("", "")) -> Backend:

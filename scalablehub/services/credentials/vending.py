@@ -127,7 +127,9 @@ class Vendor:
         kept.keys = [one for one in kept.keys if one.expires > now] + [keys]
         # Early by up to the jitter, never late. Not for secrecy.
         early = random.uniform(0, limits.jitter_seconds)  # noqa: S311
-        kept.renew_at = keys.expires - limits.keep_seconds - early
+        # Some backends give less than was asked for: renewing those at once would never end.
+        given = min((keys.expires - now) / limits.lifetime_seconds, 1)
+        kept.renew_at = keys.expires - (limits.keep_seconds + early) * given
         return keys
 
     async def end(self, entry: Entry) -> bool:

@@ -34,6 +34,7 @@ def name(path: Path) -> str:
 def test_there_is_a_lock_for_each_image_that_adds_packages() -> None:
     assert [name(lock) for lock in LOCKS] == [
         "gateway/requirements.txt",
+        "hub/requirements.txt",
         "user/requirements.txt",
         "gateway/requirements.txt",
         "hub/requirements-jupyterhub-6.txt",

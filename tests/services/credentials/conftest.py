@@ -10,8 +10,9 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import pytest
@@ -73,6 +74,9 @@ def token_of(user: str, **changes: Any) -> str:
     return sign(claims_of(user, **changes), KEY)
 
 
+_Place = TypeVar("_Place", bound="Place")
+
+
 class Place:
     """The hub, the service, and what a test needs to play a client."""
 
@@ -86,15 +90,19 @@ class Place:
         self.desk: Desk
         self.description: Description
 
-    async def start(self, backend: Backend, description: Description, limits: Limits, **more: Any) -> None:
-        """Run the service; `more` goes to HubUsers and HubIdentity."""
+    async def start_identity(self, description: Description, **more: Any) -> None:
+        """Begin to know people; `more` goes to HubUsers and HubIdentity."""
         self.description = description
-        endpoint = next(iter(description.buckets.values())).endpoint
         url = f"http://127.0.0.1:{self.hub.server.port}/hub/api"
         times = {"freshness_seconds": 0.2, "timeout_seconds": 5} | more
         told = {name: times.pop(name) for name in ("grace_seconds", "clock") if name in times}
         self.users = HubUsers(self.client, url, HUB_TOKEN, **times)
         self.identity = HubIdentity(self.users, KEY, **told)
+
+    async def start(self, backend: Backend, description: Description, limits: Limits, **more: Any) -> None:
+        """Run the service; `more` goes to HubUsers and HubIdentity."""
+        await self.start_identity(description, **more)
+        endpoint = next(iter(description.buckets.values())).endpoint
         self.desk = s3_desk(backend, endpoint, limits)
         self.service = Service(
             self.identity,
@@ -190,8 +198,10 @@ def buckets_at(endpoint: str, iam_endpoint: str = "") -> Description:
     )
 
 
-@pytest.fixture
-async def place(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Place]:
+@asynccontextmanager
+async def running_place(
+    folder: Path, caplog: pytest.LogCaptureFixture, kind: type[_Place]
+) -> AsyncIterator[_Place]:
     """A service that a test starts; at its end no secret is in any log, and no task is left."""
     caplog.set_level(logging.DEBUG, "scalablehub")
     before = asyncio.all_tasks()
@@ -201,7 +211,7 @@ async def place(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> AsyncIterat
     hub.add("carol", "leads-a")
     await hub.server.start()
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as client:
-        made = Place(hub, client, tmp_path)
+        made = kind(hub, client, folder)
         yield made
         await made.service.close()
         await made.identity.close()
@@ -213,6 +223,12 @@ async def place(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> AsyncIterat
     if leaked:
         await asyncio.wait(leaked, timeout=5)
     assert not [task for task in leaked if not task.done()]
+
+
+@pytest.fixture
+async def place(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Place]:
+    async with running_place(tmp_path, caplog, Place) as made:
+        yield made
 
 
 @pytest.fixture

@@ -93,6 +93,16 @@ async def test_the_jitter_is_early_and_never_late() -> None:
     assert len(renewed) > 5
 
 
+async def test_keys_that_live_shorter_than_asked_for_are_handed_out_for_half_of_it() -> None:
+    shop = Shop(Limits(jitter_seconds=0))
+    shop.backend.short = 1000
+    found = []
+    for seconds in (0, 499, 501, 999):
+        shop.now = START + seconds
+        found.append(await shop.key())
+    assert found == ["key-1", "key-1", "key-2", "key-2"]
+
+
 async def test_users_and_policies_never_share() -> None:
     shop = Shop()
     given = [await shop.key(*who) for who in (("alice", "p"), ("bob", "p"), ("alice", "q"), ("alice", "p"))]
