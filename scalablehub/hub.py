@@ -19,6 +19,7 @@ from traitlets.config import Config
 from traitlets.config.loader import LazyConfigValue
 from traitlets.utils.importstring import import_item
 
+from scalablehub.decisions import User, decide
 from scalablehub.description import (
     Credentials,
     Description,
@@ -30,6 +31,7 @@ from scalablehub.description import (
 )
 from scalablehub.description.models import Dask
 from scalablehub.errors import PublicError, shown
+from scalablehub.storage.catalogue import MOST_CHARACTERS, catalogue_address
 
 SERVICE = "dask-gateway"
 ACCESS_SCOPE = f"access:services!service={SERVICE}"
@@ -133,7 +135,7 @@ def configure_spawner(c: Config) -> None:
             ]
         )
     spawner = _our_spawner(c)
-    problems = list(check_complete(description))
+    problems = [*check_complete(description), *_too_much_data(description)]
     if LOCAL_SPAWNER in _ancestry(spawner):
         _keep_to_loopback(c)
     else:
@@ -265,6 +267,19 @@ def _our_spawner(c: Config) -> Any:
         f"{KUBE_SPAWNER}, or set ScalableHub.enabled to False.",
         500,
     )
+
+
+def _too_much_data(description: Description) -> Iterator[tuple[str, str]]:
+    """Yield (place, sentence) if who may open everything has a catalogue that does not fit on a server."""
+    buckets = description.buckets.items()
+    everything = {name: bucket.model_copy(update={"allowed_groups": None}) for name, bucket in buckets}
+    decision = decide(resolve(description.model_copy(update={"buckets": everything})), User("somebody"))
+    if (count := len(catalogue_address(decision))) > MOST_CHARACTERS:
+        yield (
+            "buckets",
+            f"have so many data sets that their catalogue has {count} characters, and a server takes "
+            f"{MOST_CHARACTERS}; shorten descriptions, or keep a catalogue of your own in a bucket",
+        )
 
 
 def _unfit_for_pods(description: Description) -> Iterator[tuple[str, str]]:

@@ -20,6 +20,7 @@ from scalablehub.description import (
 from scalablehub.errors import PublicError, shown
 from scalablehub.moving.values import locate, refuse_endless
 from scalablehub.spawner.overriding import merged
+from scalablehub.storage.catalogue import LINE, catalogue_address
 from scalablehub.storage.policy import policy_text
 
 _PLACES = (("ScalableHub",), ("hub", "config", "ScalableHub"))
@@ -129,7 +130,8 @@ def view(description: Description, user: User) -> str:
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]])
         for row in rows
     )
-    return f"{user.name}, in {groups}:\n\n{table}"
+    catalogue = f"\n\nThe data, in a notebook:  {LINE}" if catalogue_address(decision) else ""
+    return f"{user.name}, in {groups}:\n\n{table}{catalogue}"
 
 
 def _read(path: Path) -> Any:

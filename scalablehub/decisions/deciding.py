@@ -130,6 +130,18 @@ class InterfaceChoice(Choice):
 
 
 @dataclass(frozen=True)
+class DatasetChoice:
+    """A data set in a bucket: where it is, and how Intake opens it; `size` is in bytes, None is not said."""
+
+    name: str
+    description: str
+    url: str
+    driver: str
+    size: int | None
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class BucketChoice(Choice):
     """Shared data: ``url`` is what this user gets, with their own prefix where there is one.
 
@@ -137,6 +149,7 @@ class BucketChoice(Choice):
         writable: whether they may write there.
         requester_pays: whether they pay for what they read.
         expire_days: after how many days the store deletes what is there; None is never.
+        datasets: what is in it.
     """
 
     url: str
@@ -146,6 +159,7 @@ class BucketChoice(Choice):
     writable: bool
     requester_pays: bool = False
     expire_days: int | None = None
+    datasets: tuple[DatasetChoice, ...] = ()
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -303,6 +317,17 @@ def decide(
             writable=entry.access == "write" or not user.groups.isdisjoint(entry.write_groups or ()),
             requester_pays=entry.requester_pays,
             expire_days=entry.expire_days,
+            datasets=tuple(
+                DatasetChoice(
+                    dataset_name,
+                    dataset.description,
+                    f"{entry.url}/{dataset.path}",
+                    dataset.driver,
+                    dataset.size,
+                    dataset.options,
+                )
+                for dataset_name, dataset in entry.datasets.items()
+            ),
         )
 
     def directory(name: str, entry: Directory) -> DirectoryChoice:

@@ -45,6 +45,8 @@ def explain(decision: Decision) -> Iterator[Row]:
         choices: tuple[Choice, ...] = getattr(decision, section)
         for choice in choices:
             yield _row(kind, choice, decision.currency)
+            if isinstance(choice, BucketChoice) and choice.is_open:
+                yield from _datasets(choice)
         if kind == "image" and decision.own_image is not None:
             yield _row(kind, decision.own_image, decision.currency)
     dask = decision.dask
@@ -88,6 +90,15 @@ def _bucket(bucket: BucketChoice) -> Iterator[str]:
     if bucket.region:
         yield f"in {bucket.region}"
     yield from bucket.terms
+
+
+def _datasets(bucket: BucketChoice) -> Iterator[Row]:
+    """Yield what is in a bucket that the user may open."""
+    for dataset in bucket.datasets:
+        size = [format_bytes(dataset.size)] if dataset.size else []
+        details = ", ".join([dataset.url, dataset.driver, *size])
+        place = f"ScalableHub.buckets.{bucket.name}.datasets.{dataset.name}"
+        yield Row("data set", dataset.name, bucket.state, details, bucket.why, place)
 
 
 def _counted(count: int, thing: str) -> str:

@@ -6,6 +6,7 @@ Nothing here imports JupyterHub or Kubernetes: plain functions on plain models.
 from scalablehub.description.buckets import Bucket, egress_warnings
 from scalablehub.description.checking import check_complete, check_references
 from scalablehub.description.credentials import Credentials, GoogleCredentials, S3Credentials, key_warnings
+from scalablehub.description.datasets import Dataset
 from scalablehub.description.entry import THIS_MACHINE
 from scalablehub.description.loading import DescriptionError, Problem, canonical_json, load_description
 from scalablehub.description.models import (
@@ -32,6 +33,7 @@ __all__ = [
     "Capacity",
     "Credentials",
     "Dask",
+    "Dataset",
     "Description",
     "DescriptionError",
     "Directory",

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from scalablehub.description.datasets import Dataset, DatasetName
 from scalablehub.description.entry import THIS_MACHINE, Entry, Groups
 from scalablehub.errors import shown
 
@@ -97,10 +98,16 @@ class Bucket(Entry):
         None, description="Environment variable with its URL on servers and workers, such as SCRATCH_BUCKET."
     )
 
+    datasets: dict[DatasetName, Dataset] = Field(
+        default_factory=dict, description="What is in it, by the names of the hub's catalogue."
+    )
+
     @model_validator(mode="after")
     def _fits_together(self) -> Bucket:
         if self.endpoint is not None and not self.url.startswith("s3://"):
             raise ValueError("an endpoint is that of an S3-compatible store; write the url with 's3://'")
+        if self.per_user and self.datasets:
+            raise ValueError("each user has a prefix of their own here, so 'datasets' would be nobody's")
         if self.write_groups is not None and self.access == "write":
             raise ValueError("everybody may write already; leave 'write_groups' out or write 'access: read'")
         if self.write_groups and self.allowed_groups is not None:

@@ -27,8 +27,20 @@ def check_references(description: Description) -> Iterator[tuple[str, str]]:
     yield from _scheduler_problems(description)
     variables = {name: bucket.variable for name, bucket in description.buckets.items()}
     yield from _clashes("buckets", "variable", "bucket", variables)
+    yield from _same_names(description)
     mounts = {name: directory.mount for name, directory in description.directories.items()}
     yield from _clashes("directories", "mount", "directory", mounts)
+
+
+def _same_names(description: Description) -> Iterator[tuple[str, str]]:
+    """Yield a problem for each data set whose name another bucket's has: there is one catalogue."""
+    places: dict[str, str] = {}
+    for bucket, entry in description.buckets.items():
+        for name in entry.datasets:
+            if name in places:
+                sentence = f"has the name of one in {places[name]}; choose another"
+                yield f"buckets.{bucket}.datasets.{name}", sentence
+            places.setdefault(name, bucket)
 
 
 def check_complete(description: Description) -> Iterator[tuple[str, str]]:

