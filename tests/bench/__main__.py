@@ -19,6 +19,7 @@ from tests.bench.kubernetes import measure_kubernetes, measure_workers
 from tests.bench.measuring import Row, table
 from tests.bench.page import measure_page
 from tests.bench.proxies import Effort, all_ways, measure_requests, measure_streams
+from tests.bench.reading import measure_reading
 from tests.bench.spawning import measure_spawning
 from tests.bench.whole import measure_whole
 
@@ -49,7 +50,8 @@ NOTES = {
     ),
     "credentials": (
         "What answers behind, as the hub and as Amazon's STS, is aiohttp in one process, which waits 50 ms "
-        "before it gives a session; the load comes from another on the same cores."
+        "before it gives a session; the load comes from another on the same cores. What is read is in "
+        "VersityGW, with the same policy for either kind of keys."
     ),
     "choosing": (
         "In one process, without Kubernetes: from the user's options to the pod that would be sent, with 50 "
@@ -133,7 +135,8 @@ def _measure(part: str, command: list[str], effort: Effort, *, quick: bool) -> l
         if part == "dashboards":
             return measure_dashboards(folder, effort.rounds, effort.seconds, quick=quick)
         if part == "credentials":
-            return measure_credentials(folder, effort.rounds, effort.seconds, quick=quick)
+            handing_out = measure_credentials(folder, effort.rounds, effort.seconds, quick=quick)
+            return [*handing_out, *measure_reading(folder, effort.rounds, quick=quick)]
         if part == "choosing":
             return measure_spawning(effort.rounds)
         if part == "page":

@@ -1,6 +1,7 @@
-"""Stand-ins for the hub and for Amazon's STS: `python -m tests.bench.vouching PORT`.
+"""Stand-ins for the hub and for Amazon's STS: `python -m tests.bench.vouching PORT [ENDPOINT IAM_ENDPOINT]`.
 
-STS takes as long as from a machine of the same region, and says how often it was asked for whom.
+With a VersityGW's two addresses the hub describes that as the store. STS takes as long as from a machine of
+the same region, and says how often it was asked for whom.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import collections
 import datetime
 import gc
 import sys
+from typing import Any
 
 from aiohttp import web
 
@@ -25,15 +27,24 @@ _ANSWER = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15
 </AssumeRoleResult></AssumeRoleResponse>"""
 
 
-def application(port: int) -> web.Application:
-    """Return both servers as one, which is to listen at a port."""
+def application(port: int, versity: tuple[str, str] | None = None) -> web.Application:
+    """Return both servers as one, which is to listen at a port.
+
+    Args:
+        port: of loopback.
+        versity: a store's address and that of its IAM, in place of Amazon's.
+    """
     asked: collections.Counter[str] = collections.Counter()
-    buckets = {
+    buckets: dict[str, dict[str, Any]] = {
         "scratch": {"url": "s3://scratch", "access": "write", "per_user": True, "variable": "SCRATCH_BUCKET"},
         "shared": {"url": "s3://shared"},
     }
     role = "arn:aws:iam::123456789012:role/buckets"
     s3 = {"backend": "sts", "role": role, "iam_endpoint": f"http://127.0.0.1:{port}"}
+    if versity is not None:
+        s3 = {"backend": "versity", "endpoint": versity[0], "iam_endpoint": versity[1]}
+        for bucket in buckets.values():
+            bucket["endpoint"] = versity[0]
     shared = share(described(buckets=buckets, credentials={"s3": s3}))
     server = {"name": "", "started": STARTED, "ready": True, "pending": None, "stopped": False}
 
@@ -69,4 +80,5 @@ def application(port: int) -> web.Application:
 if __name__ == "__main__":
     gc.disable()  # what stands behind should not halt
     port = int(sys.argv[1])
-    web.run_app(application(port), host="127.0.0.1", port=port, print=None, access_log=None)
+    store = (sys.argv[2], sys.argv[3]) if sys.argv[2:] else None
+    web.run_app(application(port, store), host="127.0.0.1", port=port, print=None, access_log=None)
