@@ -201,7 +201,8 @@ def configure_credentials(c: Config) -> None:
     the hub, with an account of its own.
 
     Raises:
-        SystemExit: the service has no token of the hub, or a static key is not given.
+        SystemExit: the service has no token of the hub, servers have no folder for theirs, or a static key is
+            not given.
     """
     from scalablehub import handlers  # noqa: PLC0415 (a hub has it loaded)
 
@@ -225,6 +226,13 @@ def configure_credentials(c: Config) -> None:
             "command": [sys.executable, "-m", "scalablehub.services.credentials"],
             "environment": _of_cloud(os.environ) | _static_key(c, credentials),
         }
+        if not _written(c.ScalableLocalSpawner).get("tokens"):
+            raise PublicError(
+                "tokens-folder",
+                "ScalableLocalSpawner.tokens is not set: write the folder for the tokens with which servers "
+                "ask for keys, which nobody but the hub can read.",
+                500,
+            )
         _fill_unset(c.ScalableLocalSpawner, {"credentials_token": token})
     _merge_named(c.JupyterHub, "services", service)
     _serve_description(c)

@@ -833,7 +833,7 @@ CREDENTIALS = {
     "s3": {"backend": "sts", "role": "arn:aws:iam::123456789012:role/buckets"},
 }
 TOKEN = 'c.JupyterHub.services = [*c.JupyterHub.services, {"name": "credentials", "api_token": "given"}]'
-FIRST = "c.JupyterHub.services = []\n"
+FIRST = "c.JupyterHub.services = []\nc.ScalableLocalSpawner.tokens = '/run/tokens'\n"
 
 
 def credential_service(c: Config) -> dict[str, Any]:
@@ -883,6 +883,14 @@ def test_a_hub_with_keys_and_without_clusters_serves_its_description_all_the_sam
 def test_a_credential_service_without_a_token_is_refused_with_the_remedy(load: Load) -> None:
     with refused(PublicError, "openssl rand -hex 32"):
         load(credentials=CREDENTIALS)
+
+
+def test_servers_without_a_folder_for_their_tokens_are_refused(tmp_path: Path) -> None:
+    before = (
+        f"c.ScalableHub.update({written(credentials=CREDENTIALS)!r})\nc.JupyterHub.services = []\n{TOKEN}"
+    )
+    with refused(PublicError, r"ScalableLocalSpawner\.tokens is not set"):
+        load_as_jupyterhub(tmp_path, *DROP_INS, before=before)
 
 
 def test_a_static_key_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -103,7 +103,9 @@ class ScalableLocalSpawner(ChoosingSpawner, LocalProcessSpawner):  # type: ignor
     async def stop(self, now: bool = False) -> None:
         """Stop the server and remove its limits."""
         await super().stop(now=now)
-        self._token_file.unlink(missing_ok=True)
+        if self.tokens:
+            with contextlib.suppress(OSError):
+                self._token_file.unlink()
         if groups := find_cgroups():
             groups.remove(self._group)
 
@@ -133,7 +135,7 @@ class ScalableLocalSpawner(ChoosingSpawner, LocalProcessSpawner):  # type: ignor
 
     def _write_token(self) -> None:
         """Write the token with which the server's processes ask for keys, if they do."""
-        if not self.asks_for_keys or not self.credentials_token:
+        if not self.asks_for_keys or not self.credentials_token or not self.tokens:
             return
         started = isoformat(self.orm_spawner.started)
         claims = Claims(self.user.name, self.name, started, int(time.time()) + LIFETIME_SECONDS)

@@ -51,6 +51,30 @@ async def test_a_start_with_options_that_are_not_the_users_is_refused(
     assert not (tmp_path / "homes").exists()
 
 
+@pytest.mark.parametrize("what", ["a file", "a folder"])
+async def test_a_stop_removes_nothing_where_the_hub_has_no_folder_for_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "alice"
+    if what == "a file":
+        place.write_text("work")
+    else:
+        place.mkdir()
+    await make(tmp_path).stop(now=True)
+    assert place.exists()
+
+
+async def test_a_stop_removes_the_servers_token(tmp_path: Path) -> None:
+    spawner = make(tmp_path)
+    spawner.tokens = str(tmp_path / "tokens")
+    token = tmp_path / "tokens" / "alice"
+    token.parent.mkdir()
+    token.write_text("token")
+    await spawner.stop(now=True)
+    assert not token.exists()
+
+
 @pytest.mark.parametrize(("size", "threads"), [("small", "1"), (None, "1")], ids=str)
 def test_a_size_sets_the_threads_of_libraries(tmp_path: Path, size: str | None, threads: str) -> None:
     selection = make(tmp_path, options={"size": size}).select()
