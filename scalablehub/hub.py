@@ -19,7 +19,7 @@ from traitlets.config import Config
 from traitlets.config.loader import LazyConfigValue
 from traitlets.utils.importstring import import_item
 
-from scalablehub.decisions import User, decide
+from scalablehub.decisions import decide, in_every_group
 from scalablehub.description import (
     Credentials,
     Description,
@@ -279,9 +279,7 @@ def _our_spawner(c: Config) -> Any:
 
 def _too_much_data(description: Description) -> Iterator[tuple[str, str]]:
     """Yield (place, sentence) if who may open everything has a catalogue that does not fit on a server."""
-    buckets = description.buckets.items()
-    everything = {name: bucket.model_copy(update={"allowed_groups": None}) for name, bucket in buckets}
-    decision = decide(resolve(description.model_copy(update={"buckets": everything})), User("somebody"))
+    decision = decide(resolve(description), in_every_group(description))
     if (count := len(catalogue_address(decision))) > MOST_CHARACTERS:
         yield (
             "buckets",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scalablehub.decisions import State, User, decide, explain
+from scalablehub.decisions import State, User, decide, explain, in_every_group
 from scalablehub.description import (
     Description,
     DescriptionError,
@@ -20,7 +20,7 @@ from scalablehub.description import (
 from scalablehub.errors import PublicError, shown
 from scalablehub.moving.values import locate, refuse_endless
 from scalablehub.spawner.overriding import merged
-from scalablehub.storage.catalogue import LINE, catalogue_address
+from scalablehub.storage.catalogue import LINE
 from scalablehub.storage.policy import policy_text
 
 _PLACES = (("ScalableHub",), ("hub", "config", "ScalableHub"))
@@ -103,15 +103,9 @@ def _large_policies(description: Description) -> Iterator[tuple[str, str]]:
     keys = description.credentials.s3 if description.credentials is not None else None
     if keys is None:
         return
-    listed = [
-        groups
-        for bucket in description.buckets.values()
-        for groups in (bucket.allowed_groups, bucket.write_groups)
-    ]
-    every = frozenset(group for groups in listed for group in groups or ())
-    everywhere = User("somebody-in-every-group", every)
+    decision = decide(resolve(description), in_every_group(description))
     try:
-        policy_text(decide(resolve(description), everywhere), keys.endpoint)
+        policy_text(decision, keys.endpoint)
     except PublicError as error:
         if error.code == "policy-too-large":
             yield "buckets", f"are many for one person. {error.message.removesuffix('.')}"
@@ -130,7 +124,8 @@ def view(description: Description, user: User) -> str:
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]])
         for row in rows
     )
-    catalogue = f"\n\nThe data, in a notebook:  {LINE}" if catalogue_address(decision) else ""
+    has_data = any(bucket.is_open for bucket in decision.buckets)
+    catalogue = f"\n\nThe data, in a notebook:  {LINE}" if has_data else ""
     return f"{user.name}, in {groups}:\n\n{table}{catalogue}"
 
 

@@ -25,13 +25,7 @@ from scalablehub.dask.spending import Spent
 from scalablehub.dask.workers import Worker
 from scalablehub.decisions import Amount, Grant
 from scalablehub.processes import die_with_parent
-from scalablehub.services.credentials.tokens import (
-    LIFETIME_SECONDS,
-    Claims,
-    sign,
-    signing_key,
-    write_token,
-)
+from scalablehub.services.credentials.tokens import issue_token
 from scalablehub.storage.access import asking_environment, asking_here
 
 _LOG_TAIL_BYTES = 4096
@@ -219,9 +213,8 @@ class ScalableLocalBackend(KeepingClusters, UnsafeLocalBackend):  # type: ignore
         workdir: str = super().setup_working_directory(cluster)
         if self.credentials_url:
             server = self._servers.get(cluster.name)
-            expires = int(time.time()) + LIFETIME_SECONDS
-            claims = Claims(cluster.username, server, "", expires, cluster.name)
-            write_token(Path(workdir) / _TOKEN, sign(claims, signing_key(self.credentials_token)))
+            file = Path(workdir) / _TOKEN
+            issue_token(file, self.credentials_token, cluster.username, server, cluster=cluster.name)
         return workdir
 
     def get_env(self, cluster: Any) -> dict[str, str]:

@@ -19,6 +19,7 @@ from scalablehub.decisions.deciding import (
     State,
     User,
     decide,
+    in_every_group,
 )
 from scalablehub.decisions.explaining import Row, explain
 from scalablehub.decisions.granting import Grant, Wish, grant
@@ -53,6 +54,7 @@ __all__ = [
     "excess",
     "explain",
     "grant",
+    "in_every_group",
     "remembered",
     "scheduler_node",
     "usual_worker",

@@ -250,6 +250,13 @@ _CLOSED = (State.OPEN, State.LOCKED, State.HIDDEN)
 _SomeEntry = TypeVar("_SomeEntry", bound=Entry)
 
 
+def in_every_group(description: Description) -> User:
+    """Return somebody who is in every group that a bucket is for: the most data that one user may have."""
+    listed = [(bucket.allowed_groups, bucket.write_groups) for bucket in description.buckets.values()]
+    groups = frozenset(group for two in listed for some in two for group in some or ())
+    return User("somebody-in-every-group", groups)
+
+
 def decide(
     description: Description, user: User, lacks: Mapping[str, str] = _NOTHING, place: str = "ScalableHub"
 ) -> Decision:

@@ -30,9 +30,9 @@ class S3Credentials(Section):
     region: Annotated[str, StringConstraints(pattern=REGION)] = Field(
         "us-east-1", description="Region in which keys are asked for."
     )
-    role: (
-        Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+$")] | None
-    ) = Field(None, description="ARN of the role that may open every bucket, for 'sts'.")
+    role: Annotated[str, StringConstraints(pattern=_ROLE)] | None = Field(
+        None, description="ARN of the role that may open every bucket, for 'sts'."
+    )
     iam_endpoint: Address | None = Field(
         None, description="VersityGW's IAM, for 'versity'; for 'sts' another address than Amazon's."
     )

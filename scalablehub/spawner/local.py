@@ -17,13 +17,7 @@ from traitlets import Unicode, default
 
 from scalablehub.decisions import Selection
 from scalablehub.local.sharing import link_directories
-from scalablehub.services.credentials.tokens import (
-    LIFETIME_SECONDS,
-    Claims,
-    sign,
-    signing_key,
-    write_token,
-)
+from scalablehub.services.credentials.tokens import LIFETIME_SECONDS, issue_token
 from scalablehub.spawner.cgroups import Cgroups, find_cgroups, group_prefix, join
 from scalablehub.spawner.choosing import ChoosingSpawner
 from scalablehub.spawner.ready import AT_ONCE, Readiness
@@ -138,10 +132,9 @@ class ScalableLocalSpawner(ChoosingSpawner, LocalProcessSpawner):  # type: ignor
         if not self.asks_for_keys or not self.credentials_token or not self.tokens:
             return
         started = isoformat(self.orm_spawner.started)
-        claims = Claims(self.user.name, self.name, started, int(time.time()) + LIFETIME_SECONDS)
         try:
             self._token_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_token(self._token_file, sign(claims, signing_key(self.credentials_token)))
+            issue_token(self._token_file, self.credentials_token, self.user.name, self.name, started=started)
         except OSError as error:  # the server runs without keys; what opens a bucket says so
             self.log.warning("No token for the server of %s: %s", self._log_name, error)
 

@@ -15,6 +15,7 @@ from scalablehub.storage.credentials import (
     google_environment,
 )
 from scalablehub.storage.environment import BucketAccess, bucket_environment
+from scalablehub.storage.places import is_google, is_in_s3
 
 Keys = Mapping[str, Mapping[str, str]]
 """Static keys by endpoint, each with ``access_key`` and ``secret_key``."""
@@ -134,6 +135,5 @@ def bucket_access(decision: Decision, keys: Keys) -> list[BucketAccess]:
 def _is_covered(credentials: Credentials | None, bucket: BucketChoice) -> bool:
     if credentials is None:
         return False
-    if bucket.url.startswith("s3://"):
-        return credentials.s3 is not None and credentials.s3.endpoint == bucket.endpoint
-    return bucket.url.startswith("gs://") and credentials.google is not None
+    in_s3 = credentials.s3 is not None and is_in_s3(bucket, credentials.s3.endpoint)
+    return in_s3 or (credentials.google is not None and is_google(bucket))

@@ -12,24 +12,17 @@ Conditions" in Google Cloud's documentation.
 from __future__ import annotations
 
 import json
-import re
 from collections import defaultdict
 from typing import Any
 
-from scalablehub.decisions import BucketChoice, Decision
+from scalablehub.decisions import Decision
 from scalablehub.errors import PublicError, shown
+from scalablehub.storage.places import is_google, nothing_to_open, place_of
 
 MOST_RULES = 10
 """The most that a boundary may have."""
 
 _READ, _WRITE = "inRole:roles/storage.objectViewer", "inRole:roles/storage.objectUser"
-# A bucket, then parts of a prefix as the description and `User.slug` write them.
-_SAFE = re.compile(r"gs://([a-z0-9][a-z0-9._-]*)((?:/[A-Za-z0-9_=@+.~%-]+)*)")
-
-
-def is_google(bucket: BucketChoice) -> bool:
-    """Tell whether a bucket is Google's."""
-    return bucket.url.startswith("gs://")
 
 
 def boundary_of(decision: Decision) -> dict[str, Any]:
@@ -42,9 +35,9 @@ def boundary_of(decision: Decision) -> dict[str, Any]:
     writable: dict[tuple[str, str], bool] = defaultdict(bool)
     for bucket in decision.buckets:
         if bucket.is_open and is_google(bucket):
-            writable[_place(bucket)] |= bucket.writable
+            writable[place_of(bucket, "a condition")] |= bucket.writable
     if not writable:
-        raise PublicError("no-bucket", "You have no bucket here that needs credentials.", 403)
+        raise nothing_to_open()
     prefixes: dict[tuple[str, str], set[str]] = defaultdict(set)
     for (name, prefix), may_write in writable.items():
         prefixes[name, _WRITE if may_write else _READ].add(prefix)
@@ -68,20 +61,6 @@ def boundary_text(decision: Decision, most_rules: int = MOST_RULES) -> str:
             500,
         )
     return json.dumps(boundary, separators=(",", ":"), sort_keys=True)
-
-
-def _place(bucket: BucketChoice) -> tuple[str, str]:
-    """Return a bucket's name, and the prefix with a slash at its end, or nothing for the whole bucket."""
-    found = _SAFE.fullmatch(bucket.url)
-    if found is None or {".", ".."} & set(found[2].split("/")):
-        raise PublicError(
-            "bucket-url-unsafe",
-            f"The URL of bucket {shown(bucket.name)}, {shown(bucket.url)}, cannot be written into a "
-            "condition exactly; use letters, digits and '_=@+.~%-' between single '/'.",
-            500,
-        )
-    prefix = found[2].removeprefix("/")
-    return found[1], f"{prefix}/" if prefix else ""
 
 
 def _rule(name: str, rights: str, prefixes: list[str]) -> dict[str, Any]:

@@ -13,12 +13,12 @@ documentation.
 from __future__ import annotations
 
 import json
-import re
 from collections import defaultdict
 from typing import Any
 
 from scalablehub.decisions import Decision
 from scalablehub.errors import PublicError, shown
+from scalablehub.storage.places import is_in_s3, nothing_to_open, place_of
 
 SESSION_POLICY_CHARACTERS = 2048
 """The most that STS takes as an inline session policy, and VersityGW as the policy of one user."""
@@ -27,8 +27,6 @@ READ = ("s3:GetObject",)
 WRITE = ("s3:AbortMultipartUpload", "s3:DeleteObject", "s3:ListMultipartUploadParts", "s3:PutObject")
 LIST = ("s3:ListBucket",)
 
-# A bucket, then parts of a prefix as the description and `User.slug` write them.
-_SAFE = re.compile(r"s3://([a-z0-9][a-z0-9._-]*)((?:/[A-Za-z0-9_=@+.~%-]+)*)")
 _Grants = defaultdict[tuple[str, ...], set[str]]
 
 
@@ -50,13 +48,14 @@ def policy_of(
     listed: _Grants = defaultdict(set)
     writable: dict[str, bool] = defaultdict(bool)
     for bucket in decision.buckets:
-        if bucket.is_open and bucket.endpoint == endpoint and bucket.url.startswith("s3://"):
-            arn, prefix = _place(bucket.name, bucket.url)
+        if bucket.is_open and is_in_s3(bucket, endpoint):
+            name, prefix = place_of(bucket, "a policy")
+            arn = f"arn:aws:s3:::{name}"
             writable[f"{arn}/{prefix}*"] |= bucket.writable
             # Buckets with one prefix share a statement; two prefixes never do, or each would open the other.
             listed[(f"{prefix}*",) if prefix and not lists_buckets else ()].add(arn)
     if not writable:
-        raise PublicError("no-bucket", "You have no bucket here that needs credentials.", 403)
+        raise nothing_to_open()
     for resource, may_write in writable.items():
         objects[(*READ, *WRITE) if may_write else READ].add(resource)
     statements: list[dict[str, Any]] = [
@@ -94,20 +93,6 @@ def policy_text(
             500,
         )
     return text
-
-
-def _place(name: str, url: str) -> tuple[str, str]:
-    """Return a bucket's ARN, and the prefix with a slash at its end, or nothing for the whole bucket."""
-    found = _SAFE.fullmatch(url)
-    if found is None or {".", ".."} & set(found[2].split("/")):
-        raise PublicError(
-            "bucket-url-unsafe",
-            f"The URL of bucket {shown(name)}, {shown(url)}, cannot be written into a policy exactly; use "
-            "letters, digits and '_=@+.~%-' between single '/'.",
-            500,
-        )
-    prefix = found[2].removeprefix("/")
-    return f"arn:aws:s3:::{found[1]}", f"{prefix}/" if prefix else ""
 
 
 def _allow(actions: tuple[str, ...], resources: set[str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from scalablehub.pods import forwarder
+from scalablehub.services.credentials import guarding
 from tests.services.dask_gateway.conftest import TinyServer
 from tests.stack import free_port
 
@@ -163,6 +164,12 @@ async def test_a_service_that_is_away_is_a_sentence_in_time(pod: Pod) -> None:
     assert (status, "service-away" in body) == (503, True)
     assert asyncio.get_running_loop().time() - began < 2.5
     await pod.service.start()
+
+
+def test_it_refuses_what_the_service_refuses() -> None:
+    """It stands alone, so it has the list once more."""
+    assert set(forwarder.FOREIGN) == set(guarding.FOREIGN)
+    assert set(forwarder.FOREIGN_BEGINNINGS) == set(guarding.FOREIGN_BEGINNINGS)
 
 
 def test_its_text_passes_through_kubernetes_and_dask() -> None:

@@ -17,6 +17,7 @@ from scalablehub.decisions import Decision, User, decide
 from scalablehub.description import Description
 from scalablehub.errors import PublicError, shown
 from scalablehub.services.credentials import metadata
+from scalablehub.services.credentials.backends import Keys
 from scalablehub.services.credentials.desk import Desk, moment
 from scalablehub.services.credentials.guarding import bearer_of, check_request, hosts_of
 from scalablehub.services.credentials.hub_users import unknown
@@ -130,10 +131,7 @@ class Service:
         raise PublicError("not-found", "There is no such address here.", 404)
 
     async def _credentials(self, request: web.BaseRequest, desk: Desk) -> web.Response:
-        clock = asyncio.get_running_loop().time
-        until = clock() + Limits.answer_seconds
-        person = await self._person(bearer_of(request.headers), until)
-        keys = await desk.give(person, self._decide(person), until - clock())
+        keys = await self._give(bearer_of(request.headers), desk)
         return _json(
             {
                 "AccessKeyId": keys.access_key,
@@ -148,13 +146,12 @@ class Service:
         question = metadata.question_of(path)
         if question.path is None:
             return web.Response(headers=_HEADERS | metadata.FLAVOR)
-        clock = asyncio.get_running_loop().time
-        until = clock() + Limits.answer_seconds
-        person = await self._person(question.token or bearer_of(request.headers), until)
+        bearer = question.token or bearer_of(request.headers)
         if metadata.asks_for_token(question.path):
-            keys = await desk.give(person, self._decide(person), until - clock())
+            keys = await self._give(bearer, desk)
             body = metadata.token_body(keys.token, int(keys.expires - time.time()))
             return _json(body, headers=metadata.FLAVOR)
+        await self._person(bearer)
         kind, text = metadata.facts(question.path, project)
         return web.Response(text=text, content_type=kind, headers=_HEADERS | metadata.FLAVOR)
 
@@ -164,8 +161,7 @@ class Service:
         return metadata.PREFIX if asked.startswith(metadata.PREFIX) else shown(request.path)
 
     async def _whoami(self, request: web.BaseRequest) -> web.Response:
-        until = asyncio.get_running_loop().time() + Limits.answer_seconds
-        person = await self._person(bearer_of(request.headers), until)
+        person = await self._person(bearer_of(request.headers))
         decision = self._decide(person)
         return _json(
             {
@@ -178,10 +174,17 @@ class Service:
             }
         )
 
-    async def _person(self, bearer: str, until: float) -> Person:
+    async def _give(self, bearer: str, desk: Desk) -> Keys:
+        """Return keys for who asks, before clients give up."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + Limits.answer_seconds
+        person = await self._person(bearer)
+        return await desk.give(person, self._decide(person), until - clock())
+
+    async def _person(self, bearer: str) -> Person:
         """Return who asks, before clients give up."""
         try:
-            async with asyncio.timeout_at(until):
+            async with asyncio.timeout(Limits.answer_seconds):
                 return await self._identity.person(bearer)
         except TimeoutError:
             raise unknown() from None

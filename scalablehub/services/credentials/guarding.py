@@ -12,8 +12,8 @@ from multidict import CIMultiDictProxy
 
 from scalablehub.errors import PublicError
 
-_FOREIGN = ("origin", "referer", "cookie", "forwarded", "via", "x-real-ip", "x-scheme", "x-proxycontextpath")
-_FOREIGN_BEGINNINGS = ("x-forwarded-", "sec-", "proxy-")
+FOREIGN = ("origin", "referer", "cookie", "forwarded", "via", "x-real-ip", "x-scheme", "x-proxycontextpath")
+FOREIGN_BEGINNINGS = ("x-forwarded-", "sec-", "proxy-")
 
 
 def hosts_of(port: int) -> frozenset[str]:
@@ -36,7 +36,7 @@ def check_request(headers: CIMultiDictProxy[str], query: str, hosts: Collection[
         )
     for name in headers:
         low = name.lower()
-        if low in _FOREIGN or low.startswith(_FOREIGN_BEGINNINGS):
+        if low in FOREIGN or low.startswith(FOREIGN_BEGINNINGS):
             raise PublicError(
                 "not-a-client",
                 "This request came from a page or through a proxy; clients on the server itself get "

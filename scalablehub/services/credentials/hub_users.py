@@ -113,14 +113,16 @@ class Grace:
         self._seconds = seconds
         self._seen: dict[tuple[str, ...], float] = {}
 
-    def see(self, server: tuple[str, ...], now: float) -> None:
-        """Note that a server runs."""
+    def require(self, server: tuple[str, ...], now: float, *, runs: bool, is_cluster: bool) -> None:
+        """Note that a server runs; if not, raise PublicError, 401, unless a cluster of it has its grace."""
+        if runs:
+            self._see(server, now)
+        elif not is_cluster or now - self._seen.get(server, float("-inf")) >= self._seconds:
+            raise stopped()
+
+    def _see(self, server: tuple[str, ...], now: float) -> None:
         self._seen.pop(server, None)
         self._seen[server] = now
         # Begins with the oldest; what is older than the grace tells nothing any more.
         while self._seen and now - next(iter(self._seen.values())) > self._seconds:
             del self._seen[next(iter(self._seen))]
-
-    def lasts(self, server: tuple[str, ...], now: float) -> bool:
-        """Tell whether a server ran a short while ago."""
-        return now - self._seen.get(server, float("-inf")) < self._seconds

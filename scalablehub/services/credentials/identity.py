@@ -88,13 +88,11 @@ class HubIdentity:
         return Person(claims.user, groups, claims.server, claims.cluster, claims.expires, claims)
 
     def _require_running(self, claims: Claims, name: str, model: Mapping[str, Any]) -> None:
-        now, server = self._clock(), running_server(model, name)
-        start = (claims.user, name, claims.started)
+        server = running_server(model, name)
         any_start = bool(claims.cluster) and not claims.started
-        if server is not None and (any_start or same_start(str(server.get("started")), claims.started)):
-            self._grace.see(start, now)
-        elif not claims.cluster or not self._grace.lasts(start, now):
-            raise stopped()
+        runs = server is not None and (any_start or same_start(str(server.get("started")), claims.started))
+        start = (claims.user, name, claims.started)
+        self._grace.require(start, self._clock(), runs=runs, is_cluster=bool(claims.cluster))
 
     async def close(self) -> None:
         """Give up the questions that are still open."""

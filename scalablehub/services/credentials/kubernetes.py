@@ -10,7 +10,6 @@ Sources: "TokenReview" and "ServiceAccount token volume projection" in Kubernete
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 import time
@@ -27,6 +26,7 @@ from scalablehub.pods.naming import SERVER_OF_CLUSTER, SERVERNAME, USERNAME
 from scalablehub.services.credentials.hub_users import Grace, HubUsers, running_server, stopped
 from scalablehub.services.credentials.identity import Person
 from scalablehub.services.credentials.settings import Namespaces
+from scalablehub.services.credentials.tokens import decoded
 from scalablehub.services.freshness import Freshness
 from scalablehub.storage.credentials import AUDIENCE
 
@@ -135,11 +135,9 @@ class PodIdentity:
         owner = await self._owners.read(pod, ask)
         model = await self._users.model(owner.user)
         if owner.server is not None:
-            now, server = self._clock(), (owner.user, owner.server)
-            if running_server(model, owner.server) is not None:
-                self._grace.see(server, now)
-            elif not owner.cluster or not self._grace.lasts(server, now):
-                raise stopped()
+            runs = running_server(model, owner.server) is not None
+            server = (owner.user, owner.server)
+            self._grace.require(server, self._clock(), runs=runs, is_cluster=bool(owner.cluster))
         groups = frozenset(model.get("groups") or ())
         return Person(owner.user, groups, owner.server, owner.cluster, pod.expires, pod)
 
@@ -244,8 +242,7 @@ def _owner_of_cluster(cluster: Mapping[str, Any], uid: object) -> Owner | None:
 
 def _end_of(token: str) -> int:
     """Return when a token ends; only for one that Kubernetes has found good."""
-    payload = token.split(".")[1]
-    return int(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"])
+    return int(json.loads(decoded(token.split(".")[1]))["exp"])
 
 
 async def _asked(answer: Awaitable[_Answer | None]) -> _Answer | None:

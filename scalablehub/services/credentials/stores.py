@@ -8,7 +8,8 @@ from scalablehub.services.credentials.backends import Backend
 from scalablehub.services.credentials.desk import Desk
 from scalablehub.services.credentials.vending import Limits
 from scalablehub.services.running import SettingsError
-from scalablehub.storage.boundary import boundary_text, is_google
+from scalablehub.storage.boundary import boundary_text
+from scalablehub.storage.places import is_google, is_in_s3
 from scalablehub.storage.policy import policy_text
 
 
@@ -28,7 +29,7 @@ def s3_desk(
         return policy_text(decision, endpoint, limit, lists_buckets=lists_buckets)
 
     def covers(bucket: BucketChoice) -> bool:
-        return bucket.endpoint == endpoint and bucket.url.startswith("s3://")
+        return is_in_s3(bucket, endpoint)
 
     return Desk(backend, policy, covers, limits)
 

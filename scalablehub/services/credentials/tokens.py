@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import json
 import os
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -84,7 +85,7 @@ def read(token: str, key: bytes, now: float) -> Claims:
     if not hmac.compare_digest(mac, _encode(_mac(payload, key))):
         raise refusal
     try:
-        body = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        body = json.loads(decoded(payload))
         audience = body["aud"]
         claims = Claims(body["sub"], body["srv"], body["sta"], body["exp"], body["clu"])
     except (binascii.Error, ValueError, KeyError, TypeError):
@@ -103,6 +104,23 @@ def same_start(one: str, other: str) -> bool:
         return False
 
 
+def issue_token(
+    file: Path, service_token: str, user: str, server: str | None, *, started: str = "", cluster: str = ""
+) -> None:
+    """Write the token of a server or of a cluster, as `write_token` does.
+
+    Args:
+        file: gets it.
+        service_token: the hub token of the credential service.
+        user: as in `Claims`, and so the others.
+        server: of the user.
+        started: when the server was.
+        cluster: that it is for.
+    """
+    claims = Claims(user, server, started, int(time.time()) + LIFETIME_SECONDS, cluster)
+    write_token(file, sign(claims, signing_key(service_token)))
+
+
 def write_token(file: Path, token: str) -> None:
     """Write a token where only its owner reads it (mode 0400), whole or not at all, without a line break.
 
@@ -114,6 +132,11 @@ def write_token(file: Path, token: str) -> None:
     with os.fdopen(descriptor, "w") as stream:
         stream.write(token)
     beside.replace(file)
+
+
+def decoded(text: str) -> bytes:
+    """Return what base64 for addresses says, without the padding that tokens leave out."""
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def _mac(payload: str, key: bytes) -> bytes:

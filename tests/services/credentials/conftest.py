@@ -152,20 +152,39 @@ class Place:
         """Run a script as that user's server would, and return what it wrote."""
         environment = self.environment(user)
         assert not set(environment) & set(CONFLICTING)
-        process = await asyncio.create_subprocess_exec(
-            *(python, "-c", script, *arguments),
-            env=environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        try:
-            output, _ = await asyncio.wait_for(process.communicate(), 90)
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        assert process.returncode == 0, output.decode()[-3000:]
-        return output.decode()
+        code, said = await run_process(python, "-c", script, *arguments, environment=environment)
+        assert code == 0, said[-3000:]
+        return said
+
+
+async def run_process(*command: str, environment: dict[str, str]) -> tuple[int | None, str]:
+    """Return how a process ended, and what it wrote."""
+    process = await asyncio.create_subprocess_exec(
+        *command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), 90)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return process.returncode, output.decode()
+
+
+def loop_of(text: str, client: tuple[str, str, str], name: str, seconds: float) -> str:
+    """Return a script that writes and reads for so long.
+
+    Args:
+        text: of the loop, with the words setup, write, read, seconds and name in braces.
+        client: its lines for the first three.
+        name: of the client.
+        seconds: as above.
+    """
+    setup, write, read = client
+    words = {"setup": setup, "write": write, "read": read, "seconds": str(seconds), "name": name}
+    for word, value in words.items():
+        text = text.replace("{" + word + "}", value)
+    return text
 
 
 @pytest.fixture(scope="session")

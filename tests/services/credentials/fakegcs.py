@@ -7,11 +7,8 @@ they live, and only what their boundary says, read by the few words that a bound
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
-import os
 import re
-import shutil
 import subprocess
 import time
 import urllib.parse
@@ -23,35 +20,18 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from tests.kubernetes.cluster.settings import cache_dir
+from tests.go import go_program
 from tests.services.credentials.versitygw import free_port
 from tests.services.dask_gateway.conftest import TinyServer
 
-MODULE = "github.com/fsouza/fake-gcs-server"
+PACKAGE = "github.com/fsouza/fake-gcs-server"
 VERSION = "v1.56.1"
 OWN = "canary-the-accounts-own"
 
 
 def binary() -> Path:
-    """Return the program, building it where this version is not in the cache yet (40 s of CPU)."""
-    folder = cache_dir() / "fake-gcs-server" / VERSION
-    found = folder / "fake-gcs-server"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not found.exists():
-            go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
-            assert go, "these tests build fake-gcs-server, which needs Go; install it (https://go.dev/dl)"
-            work = folder / "building"
-            environment = os.environ | {"CGO_ENABLED": "0", "GOBIN": str(work), "GOTOOLCHAIN": "local"}
-            command = [go, "install", "-trimpath", "-ldflags=-s -w", f"{MODULE}@{VERSION}"]
-            run = subprocess.run(
-                ["nice", "-n", "10", *command], env=environment, capture_output=True, text=True, check=False
-            )
-            assert run.returncode == 0, f"building fake-gcs-server failed: {run.stderr[-2000:]}"
-            (work / "fake-gcs-server").replace(found)
-            work.rmdir()
-    return found
+    """Return the program."""
+    return go_program(PACKAGE, VERSION)
 
 
 @dataclass

@@ -13,7 +13,7 @@ import pytest
 
 from scalablehub.services.credentials.backends.versity import Versity
 from scalablehub.services.credentials.vending import Limits
-from tests.services.credentials.conftest import Place, buckets_at
+from tests.services.credentials.conftest import Place, buckets_at, loop_of
 from tests.services.credentials.versitygw import VersityGW
 
 SHORT = Limits(lifetime_seconds=6, keep_seconds=3, jitter_seconds=0, least_seconds=1, recheck_seconds=0.5)
@@ -57,17 +57,7 @@ CLIENTS = {
 
 
 def script(name: str, seconds: float) -> str:
-    setup, write, read = CLIENTS[name]
-    text = LOOP
-    for word, value in {
-        "setup": setup,
-        "write": write,
-        "read": read,
-        "seconds": str(seconds),
-        "name": name,
-    }.items():
-        text = text.replace("{" + word + "}", value)
-    return text
+    return loop_of(LOOP, CLIENTS[name], name, seconds)
 
 
 async def test_every_client_works_across_two_ends_of_its_keys(place: Place, gateway: VersityGW) -> None:

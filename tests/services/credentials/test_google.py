@@ -26,7 +26,7 @@ from scalablehub.services.credentials.vending import Limits
 from scalablehub.storage.boundary import boundary_of, boundary_text
 from scalablehub.storage.credentials import GOOGLE_CONFLICTING, google_environment
 from tests.descriptions import described
-from tests.services.credentials.conftest import Place, running_place, token_of
+from tests.services.credentials.conftest import Place, loop_of, running_place, token_of
 from tests.services.credentials.fakegcs import OWN, FakeGoogle
 
 PROJECT = "research-hub"
@@ -366,12 +366,7 @@ SHORT = Limits(lifetime_seconds=8, keep_seconds=4, jitter_seconds=0, least_secon
 
 
 def script(name: str, seconds: float) -> str:
-    setup, write, read = CLIENTS[name]
-    text = LOOP
-    words = {"setup": setup, "write": write, "read": read, "seconds": str(seconds), "name": name}
-    for word, value in words.items():
-        text = text.replace("{" + word + "}", value)
-    return text
+    return loop_of(LOOP, CLIENTS[name], name, seconds)
 
 
 async def test_every_client_works_across_two_ends_of_its_token(

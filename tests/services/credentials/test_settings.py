@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import sys
@@ -17,6 +16,7 @@ from scalablehub.services.credentials.settings import Namespaces, read_settings
 from scalablehub.services.credentials.stores import s3_backend
 from scalablehub.services.running import SettingsError
 from tests.descriptions import described
+from tests.services.credentials.conftest import run_process
 from tests.services.dask_gateway.conftest import TinyServer
 
 GOOD = {
@@ -76,19 +76,9 @@ def test_a_static_backend_needs_its_key(missing: str) -> None:
 
 async def run_service(environment: dict[str, str]) -> tuple[int | None, str]:
     """Return how the service's process ended, and what it said."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "scalablehub.services.credentials"),
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[3]), **environment},
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        _, said = await asyncio.wait_for(process.communicate(), 60)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return process.returncode, said.decode()
+    base = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[3])}
+    command = (sys.executable, "-m", "scalablehub.services.credentials")
+    return await run_process(*command, environment=base | environment)
 
 
 @pytest.mark.parametrize(

@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import secrets
-import shutil
 import socket
 import subprocess
 import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.kubernetes.cluster.settings import cache_dir
+from tests.go import go_program
 from tests.stack import until
 
-MODULE = "github.com/versity/versitygw"
+PACKAGE = "github.com/versity/versitygw/cmd/versitygw"
 VERSION = "v1.8.0"
 
 
 def binary() -> Path:
-    """Return the program, building it where this version is not in the cache yet (100 s of CPU)."""
-    folder = cache_dir() / "versitygw" / VERSION
-    found = folder / "versitygw"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not found.exists():
-            go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
-            assert go, "these tests build VersityGW, which needs Go; install it (https://go.dev/dl)"
-            work = folder / "building"
-            environment = os.environ | {"CGO_ENABLED": "0", "GOBIN": str(work), "GOTOOLCHAIN": "local"}
-            command = [go, "install", "-trimpath", "-ldflags=-s -w", f"{MODULE}/cmd/versitygw@{VERSION}"]
-            run = subprocess.run(
-                ["nice", "-n", "10", *command], env=environment, capture_output=True, text=True, check=False
-            )
-            assert run.returncode == 0, f"building VersityGW failed: {run.stderr[-2000:]}"
-            (work / "versitygw").replace(found)
-            work.rmdir()
-    return found
+    """Return the program."""
+    return go_program(PACKAGE, VERSION)
 
 
 class VersityGW:
