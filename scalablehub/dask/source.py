@@ -1,4 +1,4 @@
-"""Where dask-gateway's server has the hub's description from: the hub, asked again and again.
+"""Where services beside the hub have its description from: the hub, asked again and again.
 
 The last good one is kept in memory: a server that restarts while the hub is away knows none until the hub is
 back, and its disk in Kubernetes would not have kept one either.
@@ -55,9 +55,14 @@ class DescriptionSource(LoggingConfigurable):
         api_token: str,
         ssl_context: SSLContext | None = None,
         clock: Callable[[], float] = time.monotonic,
+        service: str = "dask-gateway",
+        role: str = "scalablehub-description",
+        without: str = "no cluster can start",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        # For an admin who reads the log: whose token it is, and what waits for the description.
+        self._service, self._role, self._without = service, role, without
         self._url = f"{api_url.rstrip('/')}/{PATH}"
         self._headers = {"Authorization": f"token {api_token}"}
         self._ssl_context = ssl_context
@@ -152,7 +157,7 @@ class DescriptionSource(LoggingConfigurable):
                 self._note(
                     State.REFUSED,
                     f"the hub answered {status}: the token in JUPYTERHUB_API_TOKEN must be that of the hub's "
-                    "service dask-gateway, with the role scalablehub-description",
+                    f"service {self._service}, with the role {self._role}",
                 )
             case 404:
                 self._note(
@@ -179,7 +184,7 @@ class DescriptionSource(LoggingConfigurable):
         self._state, self._said = state, said
         if same:
             return
-        so_far = "the last good one stays" if self._description else "no cluster can start until there is one"
+        so_far = "the last good one stays" if self._description else f"{self._without} until there is one"
         if state is State.GOOD:
             self.log.info("The hub's description is known")
         else:

@@ -34,7 +34,13 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         OSError: the address is taken.
         SettingsError: what the description asks for is not installed here, or its key is not given.
     """
-    source = DescriptionSource(api_url=settings.api_url, api_token=settings.api_token)
+    source = DescriptionSource(
+        api_url=settings.api_url,
+        api_token=settings.api_token,
+        service="credentials",
+        role="scalablehub-credentials",
+        without="no keys are given",
+    )
     await source.start()
     try:
         description = await _unless(stop, source.first())

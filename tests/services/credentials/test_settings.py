@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import sys
@@ -117,3 +118,35 @@ async def test_the_process_ends_with_a_sentence_and_2(what: str, sentence: str) 
     assert sentence in said.strip().splitlines()[-1]
     assert "Traceback" not in said
     assert "canary" not in said
+
+
+async def test_a_token_without_its_role_is_told_in_the_services_own_words() -> None:
+    refused = asyncio.Event()
+
+    async def answer(_request: web.BaseRequest) -> web.StreamResponse:
+        refused.set()
+        return web.Response(status=403)
+
+    hub = TinyServer(answer)
+    await hub.start()
+    environment = GOOD | {"JUPYTERHUB_API_URL": f"http://127.0.0.1:{hub.port}/hub/api"}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "scalablehub.services.credentials"),
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[3]), **environment},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(60):
+            await refused.wait()
+            said = (await process.stderr.readline()).decode()
+            process.terminate()
+            await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        await hub.stop()
+    assert "service credentials, with the role scalablehub-credentials" in said
+    assert "no keys are given until there is one" in said
+    assert process.returncode == 0
