@@ -220,9 +220,10 @@ class ScalableLocalBackend(KeepingClusters, UnsafeLocalBackend):  # type: ignore
     def get_env(self, cluster: Any) -> dict[str, str]:
         """Return the variables of a cluster's processes, with where they ask for keys."""
         environment: dict[str, str] = super().get_env(cluster)
-        if self.credentials_url:
+        decision = self.decision_of(cluster.username)
+        if self.credentials_url and decision is not None:
             asking = asking_here(self.credentials_url, Path(cluster.state["workdir"]) / _TOKEN)
-            environment |= asking_environment(self.current_description(), asking)
+            environment |= asking_environment(self.current_description().credentials, decision, asking)
         return environment
 
     async def do_start_cluster(self, cluster: Any) -> AsyncIterator[dict[str, Any]]:

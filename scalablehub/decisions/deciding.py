@@ -146,6 +146,7 @@ class BucketChoice(Choice):
     """Shared data: ``url`` is what this user gets, with their own prefix where there is one.
 
     Attributes:
+        account: Azure's storage account that it is in.
         writable: whether they may write there.
         requester_pays: whether they pay for what they read.
         expire_days: after how many days the store deletes what is there; None is never.
@@ -157,6 +158,7 @@ class BucketChoice(Choice):
     region: str | None
     variable: str | None
     writable: bool
+    account: str | None = None
     requester_pays: bool = False
     expire_days: int | None = None
     datasets: tuple[DatasetChoice, ...] = ()
@@ -322,6 +324,7 @@ def decide(
             region=entry.region,
             variable=entry.variable,
             writable=entry.access == "write" or not user.groups.isdisjoint(entry.write_groups or ()),
+            account=entry.account,
             requester_pays=entry.requester_pays,
             expire_days=entry.expire_days,
             datasets=tuple(

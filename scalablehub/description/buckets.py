@@ -75,6 +75,9 @@ class Bucket(Entry):
         description="Region of the bucket. Clients are told one, the hub's if a bucket has it; in another of "
         "Amazon's, boto3, s3fs and rclone find a bucket by themselves, and obstore and GDAL have to be told.",
     )
+    account: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{3,24}$")] | None = Field(
+        None, description="Storage account of a container of Azure's, such as 'icedata'."
+    )
     access: Literal["read", "write"] = Field(
         "read", description="What everybody who has it may do; 'write' includes reading."
     )
@@ -106,6 +109,8 @@ class Bucket(Entry):
     def _fits_together(self) -> Bucket:
         if self.endpoint is not None and not self.url.startswith("s3://"):
             raise ValueError("an endpoint is that of an S3-compatible store; write the url with 's3://'")
+        if self.account is not None and not self.url.startswith("az://"):
+            raise ValueError("a storage account is Azure's; write the url with 'az://'")
         if self.per_user and self.datasets:
             raise ValueError("each user has a prefix of their own here, so 'datasets' would be nobody's")
         if self.write_groups is not None and self.access == "write":

@@ -36,11 +36,12 @@ class S3Credentials(Section):
     iam_endpoint: Address | None = Field(
         None, description="VersityGW's IAM, for 'versity'; for 'sts' another address than Amazon's."
     )
-    lists_buckets: bool = Field(
-        False,
+    lists_buckets: bool | None = Field(
+        None,
         description="Whether keys may list all names in a bucket, not only those below their own prefix. "
         "Amazon then says of an object that is not there just that, and not that access is denied, "
-        "which Zarr with missing chunks needs; but people see the names of others' objects.",
+        "which Zarr with missing chunks needs; but people see the names of others' objects. Default: they "
+        "may not, and `scalablehub check` asks you to try it.",
     )
 
     @model_validator(mode="after")
@@ -89,8 +90,12 @@ class Credentials(Section):
         return self
 
 
+def _has_prefix(bucket: Bucket) -> bool:
+    return bucket.per_user or "/" in bucket.url.partition("://")[2]
+
+
 def key_warnings(credentials: Credentials | None, buckets: Mapping[str, Bucket]) -> Iterator[tuple[str, str]]:
-    """Yield (place, sentence) for keys that open nothing, and for those that isolate nobody.
+    """Yield (place, sentence) for keys that open nothing, that isolate nobody, or that Zarr may not do with.
 
     Args:
         credentials: of the hub; None has no keys to warn of.
@@ -110,6 +115,18 @@ def key_warnings(credentials: Credentials | None, buckets: Mapping[str, Bucket])
             yield (
                 "credentials.s3.backend",
                 "is 'static': everybody gets the same key, and can read and write all of the store",
+            )
+        below = [
+            name
+            for name, bucket in buckets.items()
+            if bucket.url.startswith("s3://") and bucket.endpoint is None and _has_prefix(bucket)
+        ]
+        if keys.backend == "sts" and keys.endpoint is None and keys.lists_buckets is None and below:
+            yield (
+                "credentials.s3.lists_buckets",
+                f"is not written, and people have a prefix of {', '.join(below)}. Of an object that is "
+                "missing there Amazon may say that access is denied, and Zarr then opens nothing. Try 'aws "
+                "s3api head-object' of a key that is not there; write true if it says 403, and false if 404",
             )
     if credentials.google is not None and ("gs", None) not in urls:
         yield "credentials.google", "has tokens for no bucket: there is none with 'gs://'"

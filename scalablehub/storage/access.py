@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from scalablehub.decisions import BucketChoice, Decision
+from scalablehub.decisions import Decision
 from scalablehub.description import Credentials, Description
 from scalablehub.storage.credentials import (
     CONFLICTING,
@@ -72,35 +72,36 @@ def data_environment(
     if credentials is not None and credentials.s3 is not None:
         keys = {endpoint: key for endpoint, key in keys.items() if endpoint != credentials.s3.endpoint}
     environment = bucket_environment(bucket_access(decision, keys), decision.user.name, description.region)
-    if asking is not None and needs_keys(credentials, decision):
-        environment |= asking_environment(description, asking)
+    if asking is not None:
+        environment |= asking_environment(credentials, decision, asking)
     return environment
 
 
-def asking_environment(description: Description, asking: Asking) -> dict[str, str]:
-    """Return the variables with which processes ask for keys, of each kind that the hub gives."""
-    credentials = description.credentials
+def asking_environment(credentials: Credentials | None, decision: Decision, asking: Asking) -> dict[str, str]:
+    """Return the variables with which processes ask for keys, of each kind that their user has buckets of.
+
+    Args:
+        credentials: of the hub's description.
+        decision: what the user may have.
+        asking: where the processes ask.
+    """
     environment: dict[str, str] = {}
-    if credentials is not None and credentials.s3 is not None:
+    if _asks_in_s3(credentials, decision):
         environment |= credential_environment(asking.url, asking.token_file)
-    if credentials is not None and credentials.google is not None:
+    # Who has no bucket there keeps what they have of Google's: these variables would take it away.
+    if credentials is not None and credentials.google is not None and _asks_google(credentials, decision):
         environment |= google_environment(asking.metadata_host, credentials.google.project)
     return environment
 
 
-def needs_keys(credentials: Credentials | None, decision: Decision, *kinds: str) -> bool:
+def needs_keys(credentials: Credentials | None, decision: Decision) -> bool:
     """Tell whether the user may open a bucket whose keys the credential service makes.
 
     Args:
         credentials: of the hub's description.
         decision: what the user may have.
-        kinds: ``s3``, ``gs``; none is both.
     """
-    return any(
-        bucket.is_open and _is_covered(credentials, bucket)
-        for bucket in decision.buckets
-        if not kinds or bucket.url.partition("://")[0] in kinds
-    )
+    return _asks_in_s3(credentials, decision) or _asks_google(credentials, decision)
 
 
 def without_conflicts(environment: Mapping[str, str]) -> dict[str, str]:
@@ -126,14 +127,21 @@ def bucket_access(decision: Decision, keys: Keys) -> list[BucketAccess]:
             writable=bucket.writable,
             access_key=keys.get(bucket.endpoint or "", {}).get("access_key"),
             secret_key=keys.get(bucket.endpoint or "", {}).get("secret_key"),
+            requester_pays=bucket.requester_pays,
+            account=bucket.account,
         )
         for bucket in decision.buckets
         if bucket.is_open
     ]
 
 
-def _is_covered(credentials: Credentials | None, bucket: BucketChoice) -> bool:
-    if credentials is None:
-        return False
-    in_s3 = credentials.s3 is not None and is_in_s3(bucket, credentials.s3.endpoint)
-    return in_s3 or (credentials.google is not None and is_google(bucket))
+def _asks_in_s3(credentials: Credentials | None, decision: Decision) -> bool:
+    keys = credentials.s3 if credentials is not None else None
+    return keys is not None and any(
+        bucket.is_open and is_in_s3(bucket, keys.endpoint) for bucket in decision.buckets
+    )
+
+
+def _asks_google(credentials: Credentials | None, decision: Decision) -> bool:
+    given = credentials is not None and credentials.google is not None
+    return given and any(bucket.is_open and is_google(bucket) for bucket in decision.buckets)

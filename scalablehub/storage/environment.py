@@ -4,7 +4,8 @@ Servers, schedulers and workers all get what `bucket_environment` returns, so wh
 on a worker. With it, `xarray.open_zarr("s3://…")`, s3fs, obstore and botocore need no other configuration.
 The variables are those that botocore (`AWS_ENDPOINT_URL`, checksums: SDK guide "Service-specific endpoints"
 and "Data integrity protections"), the Rust object_store crate (`AWS_ALLOW_HTTP`), GDAL (`AWS_S3_ENDPOINT`:
-"Network based file systems", /vsis3/) and rclone (`RCLONE_CONFIG_…`: "Environment variables") document.
+"Network based file systems", /vsis3/), fsspec (`FSSPEC_…`: "Configuration") and rclone (`RCLONE_CONFIG_…`:
+"Environment variables") document, and for Azure adlfs and obstore (`AZURE_STORAGE_ACCOUNT_NAME`).
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ class BucketAccess:
         writable: whether the user may write there; the store enforces it, no variable depends on it.
         access_key: public half of the key; None leaves identity to the machine or pod.
         secret_key: secret half of the key; never shown.
+        requester_pays: whether clients have to say that their user pays.
+        account: Azure's storage account that it is in; None leaves it to the client.
     """
 
     name: str
@@ -44,6 +47,8 @@ class BucketAccess:
     writable: bool
     access_key: str | None
     secret_key: str | None = field(repr=False)
+    requester_pays: bool = False
+    account: str | None = None
 
 
 # What all S3 buckets of one environment have to share, and how an error calls it.
@@ -68,7 +73,7 @@ def bucket_environment(
     key has two halves.
     """
     buckets = tuple(buckets)
-    environment = _locations(buckets, username)
+    environment = _locations(buckets, username) | _azure_account(buckets, username)
     stored_in_s3 = [bucket for bucket in buckets if bucket.url.startswith("s3://")]
     if not stored_in_s3:
         return environment
@@ -91,8 +96,11 @@ def bucket_environment(
         environment["AWS_REGION"] = environment["AWS_DEFAULT_REGION"] = region
     if first.endpoint is not None:
         environment |= _compatible_store(first.endpoint)
+    if any(bucket.requester_pays for bucket in stored_in_s3):
+        # For s3fs, obstore and GDAL; buckets that nobody pays for take no notice.
+        environment |= {"FSSPEC_S3_REQUESTER_PAYS": "true", "AWS_REQUEST_PAYER": "requester"}
     for bucket in stored_in_s3:
-        environment |= _rclone_remote(bucket, bucket.region or region)
+        environment |= _s3_remote(bucket, bucket.region or region)
     return environment
 
 
@@ -137,6 +145,30 @@ def _require_same_store(first: BucketAccess, other: BucketAccess, username: str)
         )
 
 
+def _azure_account(buckets: tuple[BucketAccess, ...], username: str) -> dict[str, str]:
+    named = [bucket for bucket in buckets if bucket.account is not None]
+    if not named:
+        return {}
+    first = named[0]
+    for other in named[1:]:
+        if other.account != first.account:
+            raise PublicError(
+                "bucket-stores-differ",
+                f"For {shown(username)}, buckets {shown(first.name)} and {shown(other.name)} are in two "
+                "storage accounts, and Azure's clients read one from the environment. Leave out 'account' "
+                "of one of them, or allow it to another group.",
+                500,
+            )
+    environment = {
+        # adlfs and obstore read the first, GDAL and Azure's own command the second.
+        "AZURE_STORAGE_ACCOUNT_NAME": str(first.account),
+        "AZURE_STORAGE_ACCOUNT": str(first.account),
+    }
+    for bucket in named:
+        environment |= _remote(bucket, "azureblob", {"account": str(bucket.account), "env_auth": "true"})
+    return environment
+
+
 def _compatible_store(endpoint: str) -> dict[str, str]:
     scheme, _, place = endpoint.partition("://")
     environment = {
@@ -157,16 +189,22 @@ def _compatible_store(endpoint: str) -> dict[str, str]:
     return environment
 
 
-def _rclone_remote(bucket: BucketAccess, region: str | None) -> dict[str, str]:
+def _s3_remote(bucket: BucketAccess, region: str | None) -> dict[str, str]:
     """Return what makes the bucket a remote of its name: ``rclone ls scratch:``."""
     options = {"provider": "Other" if bucket.endpoint else "AWS", "env_auth": "true"}
     if bucket.endpoint:
         options["endpoint"] = bucket.endpoint
     if region:
         options["region"] = region
+    if bucket.requester_pays:
+        options["requester_pays"] = "true"
+    return _remote(bucket, "s3", options)
+
+
+def _remote(bucket: BucketAccess, kind: str, options: dict[str, str]) -> dict[str, str]:
     told = ",".join(f'{name}="{value}"' for name, value in options.items())
     name = re.sub(r"[^A-Z0-9]", "_", bucket.name.upper())
     return {
         f"RCLONE_CONFIG_{name}_TYPE": "alias",
-        f"RCLONE_CONFIG_{name}_REMOTE": f":s3,{told}:{bucket.url.removeprefix('s3://')}",
+        f"RCLONE_CONFIG_{name}_REMOTE": f":{kind},{told}:{bucket.url.partition('://')[2]}",
     }

@@ -84,7 +84,7 @@ def policy_text(
         policy_of(decision, endpoint, lists_buckets=lists_buckets), separators=(",", ":"), sort_keys=True
     )
     if len(text) > limit:
-        count = sum(bucket.is_open and bucket.endpoint == endpoint for bucket in decision.buckets)
+        count = sum(bucket.is_open and is_in_s3(bucket, endpoint) for bucket in decision.buckets)
         raise PublicError(
             "policy-too-large",
             f"The {count} buckets of {shown(decision.user.name)} need a policy of {len(text)} "

@@ -60,7 +60,13 @@ def test_more_buckets_than_keys_can_open_are_told_before_somebody_meets_it(
         f"team-{number}": {"url": f"s3://{'x' * 50}/team-{number}", "allowed_groups": [f"team-{number}"]}
         for number in range(20)
     }
-    keys = {"s3": {"backend": "sts", "role": "arn:aws:iam::123456789012:role/buckets"}}
+    keys = {
+        "s3": {
+            "backend": "sts",
+            "role": "arn:aws:iam::123456789012:role/buckets",
+            "lists_buckets": False,
+        }
+    }
     over = tmp_path / "over.yaml"
     over.write_text(json.dumps({"ScalableHub": {"buckets": buckets, "credentials": keys}}))
     assert main(["check", "--config", str(file), "--config", str(over)]) == 0

@@ -79,3 +79,25 @@ def test_keys_that_open_nothing_or_isolate_nobody_are_warned_of(
     description = described(credentials=credentials, buckets=buckets)
     found = key_warnings(description.credentials, description.buckets)
     assert [place for place, _ in found] == places
+
+
+@pytest.mark.parametrize(
+    ("changes", "bucket", "warned"),
+    [
+        ({}, {"per_user": True}, True),
+        ({}, {"url": "s3://data/ice"}, True),
+        ({}, {}, False),
+        ({"lists_buckets": True}, {"per_user": True}, False),
+        ({"lists_buckets": False}, {"per_user": True}, False),
+        ({"endpoint": HERE}, {"per_user": True, "endpoint": HERE}, False),
+    ],
+    ids=str,
+)
+def test_prefixes_at_amazon_are_warned_of_where_listing_ends_with_them(
+    changes: dict[str, Any], bucket: dict[str, Any], warned: bool
+) -> None:
+    description = described(
+        credentials={"s3": STS | changes}, buckets={"scratch": {"url": "s3://scratch"} | bucket}
+    )
+    found = [place for place, _ in key_warnings(description.credentials, description.buckets)]
+    assert found == ["credentials.s3.lists_buckets"] * warned

@@ -52,19 +52,31 @@ def test_keys_come_from_one_place_alone(
     assert set(environment(asking, **sections)) & (SERVICE | STATIC) == names
 
 
+BOTH = credentials(None) | {"google": {"project": "research-hub"}}
+
+
 @pytest.mark.parametrize(
-    ("url", "kind", "needed"),
+    ("urls", "of", "asks_amazon", "asks_google"),
     [
-        ("s3://a", (), True),
-        ("s3://a", ("s3",), True),
-        ("s3://a", ("gs",), False),
-        ("gs://a", (), False),
-        ("az://a", (), False),
+        (["s3://a"], BOTH, True, False),
+        (["gs://a"], BOTH, False, True),
+        (["s3://a", "gs://b"], BOTH, True, True),
+        (["s3://a", "gs://b"], credentials(None), True, False),
+        (["gs://a"], credentials(None), False, False),
+        (["az://a"], BOTH, False, False),
+        (["s3://a"], credentials(HERE), False, False),
     ],
 )
-def test_keys_are_needed_for_what_the_service_covers(url: str, kind: tuple[str, ...], needed: bool) -> None:
-    description = described(buckets={"a": {"url": url}}, credentials=credentials(None))
-    assert needs_keys(description.credentials, decide(description, User("alice")), *kind) is needed
+def test_clients_ask_for_keys_of_the_stores_that_their_user_has_buckets_in(
+    urls: list[str], of: dict[str, Any], asks_amazon: bool, asks_google: bool
+) -> None:
+    buckets = {f"b{number}": {"url": url} for number, url in enumerate(urls)}
+    description = described(buckets=buckets, credentials=of)
+    decision = decide(description, User("alice"))
+    found = data_environment(description, decision, {}, ASKING)
+    assert ("AWS_CONTAINER_CREDENTIALS_FULL_URI" in found) is asks_amazon
+    assert ("GCE_METADATA_HOST" in found) is asks_google
+    assert needs_keys(description.credentials, decision) is (asks_amazon or asks_google)
 
 
 def test_a_bucket_that_is_not_ones_own_needs_none() -> None:

@@ -5,8 +5,10 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -101,6 +103,25 @@ def test_of_amazons_regions_clients_are_told_the_hubs(
 def test_other_clouds_get_their_location_only() -> None:
     bucket = replace(SCRATCH, variable="MODELS", url="gs://models")
     assert bucket_environment([bucket], "alice") == {"MODELS": "gs://models"}
+
+
+def test_azures_clients_are_told_the_account() -> None:
+    bucket = replace(SCRATCH, name="ice", variable="ICE", url="az://ice/2026", account="icedata")
+    assert bucket_environment([bucket], "alice") == {
+        "ICE": "az://ice/2026",
+        "AZURE_STORAGE_ACCOUNT_NAME": "icedata",
+        "AZURE_STORAGE_ACCOUNT": "icedata",
+        "RCLONE_CONFIG_ICE_TYPE": "alias",
+        "RCLONE_CONFIG_ICE_REMOTE": ':azureblob,account="icedata",env_auth="true":ice/2026',
+    }
+
+
+def test_one_environment_has_one_account() -> None:
+    first = replace(SCRATCH, variable=None, url="az://ice", account="icedata")
+    with pytest.raises(PublicError, match="two storage accounts") as error:
+        bucket_environment([first, replace(first, name="sea", account="seadata")], "alice")
+    assert error.value.code == "bucket-stores-differ"
+    assert bucket_environment([first, replace(first, name="sea")], "alice")
 
 
 def test_own_pangeo_scratch_of_the_description_wins() -> None:
@@ -206,6 +227,31 @@ assert rclone("lsf", "scratch:") == "there\\n"
 assert rclone("cat", "scratch:there") == "hello"
 """
 
+AZURE = """
+from datetime import timedelta
+import obstore
+from adlfs import AzureBlobFileSystem
+from obstore.store import AzureStore
+found = AzureBlobFileSystem(skip_instance_cache=True)
+assert (found.account_name, found.anon) == ("icedata", False)
+signed = obstore.sign(AzureStore("ice", account_key="a2V5"), "GET", "x", timedelta(hours=1))
+assert signed.startswith("https://icedata.blob.core.windows.net/ice/x?"), signed
+"""
+
+
+def run(program: str, environment: dict[str, str], folder: Path) -> tuple[int, str, str]:
+    """Return the end of a program that has these variables and a home, and nothing else."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        env={**environment, "HOME": str(folder)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
@@ -234,13 +280,45 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
 def test_clients_need_nothing_but_the_environment(
     environment: dict[str, str], tmp_path: Path, program: str
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
-        env={**environment, "HOME": str(tmp_path)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert run(program, environment, tmp_path) == (0, "", "")
+
+
+def test_azures_clients_need_nothing_but_the_environment(tmp_path: Path) -> None:
+    bucket = replace(SCRATCH, variable=None, url="az://ice", account="icedata")
+    assert run(AZURE, bucket_environment([bucket], "alice"), tmp_path) == (0, "", "")
+
+
+# Each asks for an object that is not there; what it says of who pays is in the question.
+ASK = {
+    "s3fs": "import s3fs; s3fs.S3FileSystem().cat('lake/x')",
+    "obstore": "from obstore.store import S3Store; S3Store('lake').get('x')",
+    "GDAL": "import rasterio; rasterio.open('/vsis3/lake/x')",
+    "rclone": "import subprocess; from scalablehub.local.store import rclone_path; "
+    "subprocess.run([str(rclone_path()), '--retries', '1', '--config', '', 'cat', 'lake:x'], check=True)",
+}
+
+
+@pytest.mark.parametrize("pays", [True, False])
+@pytest.mark.parametrize("client", ASK)
+def test_clients_say_who_pays(client: str, pays: bool, tmp_path: Path) -> None:
+    said = set()
+
+    class Store(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            said.add(self.headers["x-amz-request-payer"])
+            self.send_response(404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_HEAD = do_GET
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Store) as server:
+        threading.Thread(target=server.serve_forever).start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        bucket = replace(SCRATCH, name="lake", url="s3://lake", endpoint=endpoint, requester_pays=pays)
+        code, _, _ = run(ASK[client], bucket_environment([bucket], "alice"), tmp_path)
+        server.shutdown()
+    assert (code, said) == (1, {"requester" if pays else None})

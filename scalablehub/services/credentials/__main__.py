@@ -71,7 +71,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
 def _s3(keys: S3Credentials, settings: Settings, limits: Limits) -> Desk:
     backend = s3_backend(keys, settings.static_keys)
-    return s3_desk(backend, keys.endpoint, limits, lists_buckets=keys.lists_buckets)
+    return s3_desk(backend, keys.endpoint, limits, lists_buckets=bool(keys.lists_buckets))
 
 
 def _google(tokens: GoogleCredentials, limits: Limits) -> tuple[Desk, str]:
