@@ -5,6 +5,8 @@ They have their keys from the credential service, with the environment that the 
 
 from __future__ import annotations
 
+from tests.clients import COMMAND_LINE, GOOGLE, S3, loops
+
 SAY = """
 import json
 def say(what):
@@ -16,9 +18,9 @@ START = """
 from dask_gateway import Gateway
 with Gateway() as gateway:
     cluster = gateway.new_cluster(shutdown_on_close=False)
-    cluster.scale(2)
+    cluster.scale(1)
     with cluster.get_client() as client:
-        client.wait_for_workers(2, timeout=120)
+        client.wait_for_workers(1, timeout=120)
     say(cluster.name)
     cluster.close(shutdown=False)
 """
@@ -33,55 +35,33 @@ TOKEN = """
 import json, os
 say(open(os.environ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]).read())
 """
-# Each writes and reads without a pause for so many seconds, and counts the keys that it was given.
-LOOP = """
-def loop(client, seconds):
-    import os, time
-    place = os.environ["SCRATCH_BUCKET"].removeprefix("s3://")
-    bucket, prefix = place.split("/", 1)
-    used = set()
-    if client == "s3fs":
-        import s3fs
-        files = s3fs.S3FileSystem()
-        def write(key, value): files.pipe(f"{bucket}/{key}", value)
-        def read(key): return files.cat(f"{bucket}/{key}")
-    elif client == "obstore":
-        from obstore.store import S3Store
-        store = S3Store(bucket)
-        def write(key, value): store.put(key, value)
-        def read(key): return bytes(store.get(key).bytes())
-    else:
-        import botocore.session
-        session = botocore.session.get_session()
-        s3 = session.create_client("s3")
-        def write(key, value):
-            s3.put_object(Bucket=bucket, Key=key, Body=value)
-            used.add(session.get_credentials().get_frozen_credentials().access_key)
-        def read(key): return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-    end, turns = time.monotonic() + seconds, 0
-    while time.monotonic() < end:
-        key, value = f"{prefix}/{client}-{os.getpid()}-{turns % 5}", str(turns).encode()
-        write(key, value)
-        assert read(key) == value, turns
-        turns += 1
-    return [turns, len(used)]
+_ZARR = """
+def zarr_of_both_versions():
+    import os
+    import numpy, xarray
+    from obstore.store import S3Store
+    from zarr.storage import ObjectStore
+    place = os.environ["SCRATCH_BUCKET"]
+    bucket, prefix = place.removeprefix("s3://").split("/", 1)
+    data = xarray.Dataset({"t": (("x", "y"), numpy.arange(64.0).reshape(8, 8))})
+    same = []
+    for version in (2, 3):
+        through = f"{place}/v{version}.zarr"
+        data.to_zarr(through, zarr_format=version, mode="w", consolidated=version == 2)
+        read = xarray.open_zarr(through, chunks=None, consolidated=version == 2)
+        same.append(read.load().equals(data))
+        store = ObjectStore(S3Store(bucket, prefix=f"{prefix}/o{version}.zarr"))
+        data.to_zarr(store, zarr_format=version, mode="w", consolidated=version == 2)
+        read = xarray.open_zarr(store, chunks=None, consolidated=version == 2)
+        same.append(read.load().equals(data))
+    return same
 """
-ON_SERVER = (
-    LOOP
-    + """
-import json
-from concurrent.futures import ProcessPoolExecutor
-import multiprocessing
-clients = ["s3fs", "obstore", "botocore"]
-with ProcessPoolExecutor(3, mp_context=multiprocessing.get_context("fork")) as pool:
-    say(dict(zip(clients, pool.map(loop, clients, [26] * 3))))
-"""
-)
-ON_WORKERS = (
-    LOOP
-    + """
-import json
-from dask_gateway import Gateway
+ZARR = f"{_ZARR}\nsay(zarr_of_both_versions())"
+SECONDS = 26
+"""That each client goes on, over two ends of keys that live 12 s."""
+TURNS = dict.fromkeys((*S3, *GOOGLE), 6) | {"AWS CLI": 2}
+"""The fewest that each has then."""
+_WHOAMI = """
 def whoami():
     import http.client, json, os, urllib.parse
     token = open(os.environ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]).read()
@@ -90,37 +70,43 @@ def whoami():
     path = url.path.replace("aws/credentials", "whoami")
     connection.request("GET", path, headers={"Authorization": token})
     return json.loads(connection.getresponse().read())
+"""
+_ON_WORKERS = """
+from dask_gateway import Gateway
 with Gateway() as gateway:
     (report,) = gateway.list_clusters()
     with gateway.connect(report.name) as cluster, cluster.get_client() as client:
-        clients = ["s3fs", "obstore"]
-        running = client.map(loop, clients, [26] * 2, pure=False)
         say({
-            "loops": dict(zip(clients, client.gather(running))),
+            "loops": client.submit(at_once, LOOPS, SECONDS, ENDPOINT, pure=False).result(),
+            "zarr": client.submit(zarr_of_both_versions, pure=False).result(),
             "worker": client.submit(whoami, pure=False).result(),
             "scheduler": client.run_on_scheduler(whoami),
             "cluster": report.name,
         })
 """
-)
-ZARR = """
-import json, os
-import numpy, xarray
-from obstore.store import S3Store
-from zarr.storage import ObjectStore
-place = os.environ["SCRATCH_BUCKET"]
-bucket, prefix = place.removeprefix("s3://").split("/", 1)
-data = xarray.Dataset({"t": (("x", "y"), numpy.arange(64.0).reshape(8, 8))})
-same = []
-for version in (2, 3):
-    through = f"{place}/v{version}.zarr"
-    data.to_zarr(through, zarr_format=version, mode="w", consolidated=version == 2)
-    same.append(xarray.open_zarr(through, chunks=None, consolidated=version == 2).load().equals(data))
-    store = ObjectStore(S3Store(bucket, prefix=f"{prefix}/o{version}.zarr"))
-    data.to_zarr(store, zarr_format=version, mode="w", consolidated=version == 2)
-    same.append(xarray.open_zarr(store, chunks=None, consolidated=version == 2).load().equals(data))
-say(same)
-"""
+
+
+def _loops(endpoint: str, aws: str) -> str:
+    clients = {**S3, **GOOGLE, "AWS CLI": COMMAND_LINE}
+    text = loops(clients, dict.fromkeys(GOOGLE, "LAKE_BUCKET"), aws)
+    return f"{text}\nSECONDS, ENDPOINT = {SECONDS}, {endpoint!r}\n"
+
+
+def on_server(endpoint: str, aws: str = "aws") -> str:
+    """Return a program that uses every client without a pause, and says turns and keys seen of each.
+
+    Args:
+        endpoint: of what stands in for Google's store.
+        aws: path of Amazon's command line.
+    """
+    return f"{_loops(endpoint, aws)}\nsay(at_once(LOOPS, SECONDS, ENDPOINT))"
+
+
+def on_workers(endpoint: str, aws: str = "aws") -> str:
+    """Return the same for a worker of the only cluster, which also says who it is and what Zarr did there."""
+    return _loops(endpoint, aws) + _WHOAMI + _ZARR + _ON_WORKERS
+
+
 FOREIGN = """
 import json, sys
 import botocore.session

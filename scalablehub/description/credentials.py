@@ -59,6 +59,11 @@ class GoogleCredentials(Section):
     project: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$")] = Field(
         description="The project that clients name, such as 'research-hub'."
     )
+    endpoint: Address | None = Field(
+        None,
+        description="Where Google's STS is reached, such as through Private Service Connect. Default: its "
+        "public address, https://sts.googleapis.com/v1/token.",
+    )
 
 
 class Credentials(Section):

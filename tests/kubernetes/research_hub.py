@@ -10,14 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.google_cloud.fake import binary as fake_gcs_server
 from tests.kubernetes.cluster import Cluster, Reach, write_image
-from tests.kubernetes.deployment import crds, dask_gateway, object_store, values, zero_to_jupyterhub
+from tests.kubernetes.deployment import crds, dask_gateway, google, object_store, values, zero_to_jupyterhub
 from tests.kubernetes.images import build
 from tests.kubernetes.kubectl import Kubectl
 from tests.services.credentials.versitygw import binary as versitygw
 from tests.stack import call, until
 
 HUB, GATEWAY, DASK, STORE = "hub", "gateway", "dask", "store"
+GOOGLE_SECONDS = 12
+"""How long tokens for Google's buckets live."""
+_STORE_PORTS = [{"port": port, "protocol": "TCP"} for port in (object_store.PORT, google.GATE)]
 STORE_IMAGE = "localhost/scalablehub-store:test"
 TRAEFIK_IMAGE = "localhost/traefik:v3.3.5"
 PASSWORD = "the-password-of-the-tests-0123456789"
@@ -27,6 +31,7 @@ PEOPLE: dict[str, list[str]] = {
     "carol": ["research"],
     "dave": ["research"],
     "erin": ["research"],
+    "gina": ["research", "limnology"],
     "jo": ["research"],
     "john": ["research"],
     "jane.doe@ex.org": ["research"],
@@ -91,6 +96,13 @@ def description(images: Images) -> dict[str, Any]:
                 **store,
             },
             "scratch": {"url": "s3://scratch", **store},
+            "lake": {
+                "url": "gs://data/lake",
+                "access": "write",
+                "per_user": True,
+                "variable": "LAKE_BUCKET",
+                "allowed_groups": ["limnology"],
+            },
         },
         "credentials": {
             "s3": {
@@ -99,6 +111,10 @@ def description(images: Images) -> dict[str, Any]:
                 "region": "us-east-1",
                 "iam_endpoint": object_store.iam_endpoint(STORE),
                 **store,
+            },
+            "google": {
+                "project": "research-hub",
+                "endpoint": f"{google.endpoint(STORE, google.STS)}/v1/token",
             },
         },
         "labels": {"cost-center": "geophysics"},
@@ -131,7 +147,7 @@ class ResearchHub:
                 groups.setdefault(group, {"users": []})["users"].append(name)
         to_store = {
             "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": STORE}}}],
-            "ports": [{"port": object_store.PORT, "protocol": "TCP"}],
+            "ports": _STORE_PORTS,
         }
         result = values.read_values(
             "zero-to-jupyterhub.yaml",
@@ -204,10 +220,11 @@ class ResearchHub:
         self.kubectl("wait", "--for=condition=Established", "--all", "crd", "--timeout=60s")
         self.kubectl.apply(values.shipped("beside-the-charts.yaml"))
         self.kubectl.apply([*object_store.manifests(STORE, self.images.store), _dask_to_store()])
+        self.kubectl.apply(google.manifests(STORE, self.images.store, self.images.user, GOOGLE_SECONDS))
         self.kubectl.apply(self.credentials_manifests())
         self.upgrade_hub(wait=False)
         self.upgrade_gateway(wait=False)
-        self.kubectl.wait_for_rollout("store", namespace=STORE)
+        self.kubectl.wait_for_rollout("store", google.NAME, namespace=STORE)
         self.kubectl.wait_for_rollout("proxy", "hub", "credentials", namespace=HUB)
         self.kubectl.wait_for_rollout(
             dask_gateway.API, dask_gateway.CONTROLLER, dask_gateway.TRAEFIK, namespace=GATEWAY
@@ -229,6 +246,7 @@ class ResearchHub:
             if manifest["kind"] == "Deployment":
                 (container,) = manifest["spec"]["template"]["spec"]["containers"]
                 container["image"] = self.images.hub
+                container["env"] += google.environment(STORE)
                 for variable in container["env"]:
                     if variable["name"] == "JUPYTERHUB_API_URL":
                         variable["value"] = self.api_url
@@ -395,7 +413,7 @@ def _dask_to_store() -> dict[str, Any]:
         "spec": {
             "podSelector": {},
             "policyTypes": ["Egress"],
-            "egress": [{"to": to, "ports": [{"port": object_store.PORT, "protocol": "TCP"}]}],
+            "egress": [{"to": to, "ports": _STORE_PORTS}],
         },
     }
 
@@ -413,7 +431,12 @@ def load_images(cluster: Cluster, folder: Path) -> Images:
         cluster.load_image(image.path, image.name)
         names[part] = image.name
     tar = folder / "store.tar"
-    write_image(tar, STORE_IMAGE, {"/bin/versitygw": versitygw()}, {"Env": ["PATH=/bin", "HOME=/data"]})
+    write_image(
+        tar,
+        STORE_IMAGE,
+        {"/bin/versitygw": versitygw(), "/bin/fake-gcs-server": fake_gcs_server()},
+        {"Env": ["PATH=/bin", "HOME=/data"]},
+    )
     cluster.load_image(tar, STORE_IMAGE)
     tar.unlink()
     return Images(**names, traefik=TRAEFIK_IMAGE, store=STORE_IMAGE)

@@ -75,7 +75,7 @@ def _s3(keys: S3Credentials, settings: Settings, limits: Limits) -> Desk:
 
 
 def _google(tokens: GoogleCredentials, limits: Limits) -> tuple[Desk, str]:
-    return google_desk(google_backend(), limits), tokens.project
+    return google_desk(google_backend(tokens), limits), tokens.project
 
 
 @asynccontextmanager

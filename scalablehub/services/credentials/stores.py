@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scalablehub.decisions import BucketChoice, Decision
-from scalablehub.description import S3Credentials
+from scalablehub.description import GoogleCredentials, S3Credentials
 from scalablehub.services.credentials.backends import Backend
 from scalablehub.services.credentials.desk import Desk
 from scalablehub.services.credentials.vending import Limits
@@ -39,15 +39,15 @@ def google_desk(backend: Backend, limits: Limits | None = None) -> Desk:
     return Desk(backend, boundary_text, is_google, limits)
 
 
-def google_backend() -> Backend:
+def google_backend(tokens: GoogleCredentials) -> Backend:
     """Return the backend; raises SettingsError when what it needs is not installed."""
     try:
-        from scalablehub.services.credentials.backends.google import Google  # noqa: PLC0415
+        from scalablehub.services.credentials.backends.google import STS, Google  # noqa: PLC0415
     except ImportError:
         raise SettingsError(
             "google-auth is not installed; run: pip install 'scalablehub[credentials]'"
         ) from None
-    return Google()
+    return Google(endpoint=tokens.endpoint or STS)
 
 
 def s3_backend(keys: S3Credentials, static_keys: tuple[str, str] = ("", "")) -> Backend:

@@ -171,22 +171,6 @@ async def run_process(*command: str, environment: dict[str, str]) -> tuple[int |
     return process.returncode, output.decode()
 
 
-def loop_of(text: str, client: tuple[str, str, str], name: str, seconds: float) -> str:
-    """Return a script that writes and reads for so long.
-
-    Args:
-        text: of the loop, with the words setup, write, read, seconds and name in braces.
-        client: its lines for the first three.
-        name: of the client.
-        seconds: as above.
-    """
-    setup, write, read = client
-    words = {"setup": setup, "write": write, "read": read, "seconds": str(seconds), "name": name}
-    for word, value in words.items():
-        text = text.replace("{" + word + "}", value)
-    return text
-
-
 @pytest.fixture(scope="session")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VersityGW]:
     running = VersityGW(tmp_path_factory.mktemp("versitygw"))

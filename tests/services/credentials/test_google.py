@@ -25,9 +25,11 @@ from scalablehub.services.credentials.stores import google_desk
 from scalablehub.services.credentials.vending import Limits
 from scalablehub.storage.boundary import boundary_of, boundary_text
 from scalablehub.storage.credentials import GOOGLE_CONFLICTING, google_environment
+from tests.clients import GOOGLE, script
 from tests.descriptions import described
-from tests.services.credentials.conftest import Place, loop_of, running_place, token_of
-from tests.services.credentials.fakegcs import OWN, FakeGoogle
+from tests.google_cloud.fake import FakeGoogle
+from tests.google_cloud.stand_in import OWN
+from tests.services.credentials.conftest import Place, running_place, token_of
 
 PROJECT = "research-hub"
 FLAVOR = {"Metadata-Flavor": "Google"}
@@ -220,7 +222,6 @@ class GooglePlace(Place):
         host = f"127.0.0.1:{self.service.port}/gce/{token_of(user)}"
         return {name: base[name] for name in ("PATH", "HOME", "PYTHONPATH")} | {
             "SCRATCH_BUCKET": f"gs://data/scratch/{user}",
-            "STORE": self.fake.url,
             **google_environment(host, PROJECT),
         }
 
@@ -330,43 +331,7 @@ async def test_no_address_with_a_token_is_logged(
 
 # -- the clients
 
-LOOP = """
-import os, time
-bucket, prefix = os.environ["SCRATCH_BUCKET"].removeprefix("gs://").split("/", 1)
-store_url = os.environ["STORE"]
-{setup}
-end, turns = time.monotonic() + {seconds}, 0
-while time.monotonic() < end:
-    key, value = f"{prefix}/{name}-{turns % 5}", str(turns).encode()
-    {write}
-    assert ({read}) == value, turns
-    turns += 1
-print("turns", turns)
-"""
-CLIENTS = {
-    "gcsfs": (
-        "import gcsfs; fs = gcsfs.GCSFileSystem(endpoint_url=store_url)",
-        "fs.pipe(f'{bucket}/{key}', value)",
-        "fs.cat(f'{bucket}/{key}')",
-    ),
-    "google-cloud-storage": (
-        "from google.cloud import storage; "
-        "files = storage.Client(client_options={'api_endpoint': store_url}).bucket(bucket)",
-        "files.blob(key).upload_from_string(value)",
-        "files.blob(key).download_as_bytes()",
-    ),
-    "obstore": (
-        "from obstore.store import GCSStore; store = GCSStore(bucket, config={'base_url': store_url}, "
-        "client_options={'allow_http': True})",
-        "store.put(key, value)",
-        "bytes(store.get(key).bytes())",
-    ),
-}
 SHORT = Limits(lifetime_seconds=8, keep_seconds=4, jitter_seconds=0, least_seconds=1, recheck_seconds=0.5)
-
-
-def script(name: str, seconds: float) -> str:
-    return loop_of(LOOP, CLIENTS[name], name, seconds)
 
 
 async def test_every_client_works_across_two_ends_of_its_token(
@@ -375,34 +340,34 @@ async def test_every_client_works_across_two_ends_of_its_token(
     """Tokens live 8 s; the gate refuses one that has ended, so who goes on has asked for another."""
     fake.seconds = 8
     await google_place.start_google(fake, SHORT)
-    users = [f"user-of-{name}" for name in CLIENTS]
+    users = [f"user-of-{name}" for name in GOOGLE]
     for user in users:
         google_place.hub.add(user)
     async with asyncio.TaskGroup() as group:
         running = [
-            group.create_task(google_place.run(user, script(client, 18)))
-            for user, client in zip(users, CLIENTS, strict=True)
+            group.create_task(google_place.run(user, script(name, client, 18, fake.url)))
+            for user, (name, client) in zip(users, GOOGLE.items(), strict=True)
         ]
-    for client, done in zip(CLIENTS, running, strict=True):
+    for client, done in zip(GOOGLE, running, strict=True):
         assert int(done.result().rsplit("turns ", 1)[1]) > 5, client
     for user in users:
         used = [one.used for one in fake.issued.values() if f"scratch/{user}/" in json.dumps(one.boundary)]
         assert len([count for count in used if count]) >= 3, (user, used)
 
 
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("client", GOOGLE)
 async def test_a_token_opens_nothing_of_another(google: GooglePlace, client: str) -> None:
-    foreign = script(client, 1).replace('f"{prefix}/', 'f"scratch/bob/')
+    foreign = script(client, GOOGLE[client], 1, google.fake.url).replace('f"{prefix}/', 'f"scratch/bob/')
     with pytest.raises(AssertionError, match=r"403|Forbidden|beyond"):
         await google.run("alice", foreign)
 
 
 # gcsfs then goes on without a token, and takes half a minute to give up.
-@pytest.mark.parametrize("client", sorted(CLIENTS.keys() - {"gcsfs"}))
+@pytest.mark.parametrize("client", sorted(GOOGLE.keys() - {"gcsfs"}))
 async def test_no_client_has_a_token_from_anywhere_else(google: GooglePlace, client: str) -> None:
     google.hub.people["alice"]["servers"] = {}
     with pytest.raises(AssertionError, match=r"Error|401|403|credentials"):
-        await google.run("alice", script(client, 1))
+        await google.run("alice", script(client, GOOGLE[client], 1, google.fake.url))
 
 
 def test_no_variable_of_ours_is_among_those_that_go_before_it() -> None:

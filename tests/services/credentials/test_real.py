@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import secrets
@@ -22,14 +21,13 @@ from scalablehub.local.proxy import proxy_command
 from scalablehub.storage.access import bucket_access
 from scalablehub.storage.credentials import credential_environment
 from scalablehub.storage.environment import bucket_environment
-from tests.kubernetes.cluster.settings import cache_dir
+from tests.aws_cli import aws_cli
 from tests.services.credentials.conftest import buckets_at
 from tests.services.credentials.versitygw import VersityGW
 from tests.stack import call, free_port, until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 
-AWS_CLI = "1.45.11"
 CONFIG = """
 import json, sys, time
 from pathlib import Path
@@ -194,24 +192,6 @@ def hub(tmp_path_factory: pytest.TempPathFactory, gateway: VersityGW) -> Iterato
         yield hub
     finally:
         hub.clear()
-
-
-def aws_cli() -> Path:
-    """Return Amazon's command line in an environment of its own: it wants a botocore of its own."""
-    folder = cache_dir() / f"awscli-{AWS_CLI}-{sys.version_info[0]}.{sys.version_info[1]}"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        done = folder / "done"
-        if not done.exists():
-            uv = Path(sys.executable).with_name("uv")
-            subprocess.run(
-                [uv, "venv", "-q", "--clear", "--python", sys.executable, folder / "venv"], check=True
-            )
-            python = folder / "venv/bin/python"
-            subprocess.run([uv, "pip", "install", "-q", "--python", python, f"awscli=={AWS_CLI}"], check=True)
-            done.touch()
-    return folder / "venv/bin/aws"
 
 
 def test_a_server_that_the_hub_started_gets_keys_for_its_owner(hub: RealHub) -> None:

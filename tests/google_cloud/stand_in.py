@@ -1,37 +1,30 @@
-"""In Google's place, since there is no account: a store that forgets who asks, a gate before it, and an STS.
+"""What stands in for Google, since there is no account: a gate before a store, an STS, an account's tokens.
 
-The store is fake-gcs-server, which takes any token. The gate lets pass only tokens that the STS gave, while
-they live, and only what their boundary says, read by the few words that a boundary of ours has.
+The store takes any token. The gate lets pass only tokens that the STS gave, while they live, and only what
+their boundary says, read by the few words that a boundary of ours has. This file needs aiohttp and nothing of
+the tests, so that it is a program in a pod, too:
+
+    STORE=http://127.0.0.1:4443 HOST=0.0.0.0 PORTS=8080,8081,8082 SECONDS=3600 python stand_in.py
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
-import subprocess
 import time
 import urllib.parse
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from tests.go import go_program
-from tests.services.credentials.versitygw import free_port
-from tests.services.dask_gateway.conftest import TinyServer
-
-PACKAGE = "github.com/fsouza/fake-gcs-server"
-VERSION = "v1.56.1"
+BUCKET = "data"
 OWN = "canary-the-accounts-own"
-
-
-def binary() -> Path:
-    """Return the program."""
-    return go_program(PACKAGE, VERSION)
+"""The token of the service's own account."""
 
 
 @dataclass
@@ -44,65 +37,77 @@ class Issued:
 
 
 @dataclass
-class FakeGoogle:
-    """A store with one bucket ``data``, the gate before it, and the STS; all on loopback."""
+class StandIn:
+    """The three servers before a store.
 
+    Args:
+        store: URL of fake-gcs-server.
+        seconds: that narrowed tokens live.
+        status: of the STS; 200 gives tokens.
+    """
+
+    store: str
     seconds: int = 3600
+    status: int = 200
     issued: dict[str, Issued] = field(default_factory=dict)
     exchanges: list[dict[str, str]] = field(default_factory=list)
-    status: int = 200
 
-    async def start(self) -> None:
-        self._store = free_port()
-        program = await asyncio.to_thread(binary)
-        self._process = await asyncio.create_subprocess_exec(
-            *(str(program), "-scheme", "http", "-host", "127.0.0.1", "-port", str(self._store)),
-            *("-backend", "memory", "-log-level", "error"),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+    async def start(self, host: str = "127.0.0.1", ports: tuple[int, int, int] = (0, 0, 0)) -> None:
+        """Listen, and make the bucket once the store is there."""
         self._client = aiohttp.ClientSession(auto_decompress=False)
-        self._gate, self._sts = TinyServer(self._pass), TinyServer(self._exchange)
-        await self._gate.start()
-        await self._sts.start()
+        self._runners: list[web.ServerRunner] = []
+        self.ports = [
+            await self._listen(handler, host, port)
+            for handler, port in zip((self._pass, self._exchange, self._account), ports, strict=True)
+        ]
         deadline = time.monotonic() + 20
         while True:
             try:
-                async with self._client.post(
-                    f"http://127.0.0.1:{self._store}/storage/v1/b?project=x", json={"name": "data"}
-                ) as made:
-                    assert made.status == 200
+                bucket = f"{self.store}/storage/v1/b?project=x"
+                async with self._client.post(bucket, json={"name": BUCKET}) as made:
+                    assert made.status in (200, 409), made.status
                     return
             except aiohttp.ClientConnectionError:
                 assert time.monotonic() < deadline
+                await asyncio.sleep(0.1)
+
+    async def _listen(self, handler: Any, host: str, port: int) -> int:
+        runner = web.ServerRunner(web.Server(handler, handler_cancellation=True), shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, host, port).start()
+        self._runners.append(runner)
+        found: int = runner.addresses[0][1]
+        return found
 
     async def stop(self) -> None:
-        self._process.terminate()
-        await self._process.wait()
-        await self._gate.stop()
-        await self._sts.stop()
+        for runner in self._runners:
+            await runner.cleanup()
         await self._client.close()
 
-    @property
-    def url(self) -> str:
-        """Where clients find the buckets."""
-        return f"http://127.0.0.1:{self._gate.port}"
-
-    @property
-    def sts(self) -> str:
-        """Where tokens are narrowed."""
-        return f"http://127.0.0.1:{self._sts.port}/v1/token"
+    async def _account(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer as the metadata server of Google's machines, and as the server that takes keys."""
+        token = {"access_token": OWN, "expires_in": 3600, "token_type": "Bearer"}
+        flavor = {"Metadata-Flavor": "Google"}
+        if request.method == "POST":
+            return web.json_response(token)
+        if request.path.endswith("/token"):
+            return web.json_response(token, headers=flavor)
+        if request.path.endswith("/default/"):
+            about = {"email": "hub@example.org", "scopes": ["cloud-platform"], "aliases": ["default"]}
+            return web.json_response(about, headers=flavor)
+        return web.Response(text="research-hub", headers=flavor)
 
     async def _exchange(self, request: web.BaseRequest) -> web.StreamResponse:
         form = dict(urllib.parse.parse_qsl((await request.read()).decode()))
         self.exchanges.append(form)
         if self.status != 200:
             return web.json_response({"error": "canary-of-google"}, status=self.status)
+        if form["subject_token"] != OWN:
+            return web.json_response({"error": "invalid_grant"}, status=400)
         token = f"canary-narrowed-{len(self.issued)}"
         boundary = json.loads(urllib.parse.unquote(form["options"]))
         self.issued[token] = Issued(boundary, time.time() + self.seconds)
-        answer = {"access_token": token, "expires_in": self.seconds, "token_type": "Bearer"}
-        return web.json_response(answer)
+        return web.json_response({"access_token": token, "expires_in": self.seconds, "token_type": "Bearer"})
 
     async def _pass(self, request: web.BaseRequest) -> web.StreamResponse:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -144,7 +149,7 @@ class FakeGoogle:
         elif "storage/v1/" not in path:
             path = urllib.parse.quote(urllib.parse.unquote(path), safe="/?=&")
         method = "POST" if request.method == "PUT" else request.method
-        return method, URL(f"http://127.0.0.1:{self._store}{path}", encoded=True)
+        return method, URL(f"{self.store}{path}", encoded=True)
 
 
 def allows(boundary: dict[str, Any], request: web.BaseRequest, body: bytes) -> bool:
@@ -175,3 +180,16 @@ def allows(boundary: dict[str, Any], request: web.BaseRequest, body: bytes) -> b
             if values[what].startswith(prefix):
                 return True
     return False
+
+
+async def main() -> None:
+    """Serve until the process is ended."""
+    gate, sts, account = (int(port) for port in os.environ["PORTS"].split(","))
+    standing_in = StandIn(os.environ["STORE"], int(os.environ["SECONDS"]))
+    await standing_in.start(os.environ["HOST"], (gate, sts, account))
+    print("ready", flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

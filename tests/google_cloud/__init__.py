@@ -1,0 +1,1 @@
+"""In Google's place, since there is no account."""
