@@ -6,17 +6,16 @@ import html
 import json
 import re
 from collections.abc import Iterator
-from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode, urljoin
-from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
+from urllib.request import OpenerDirector
 
 import pytest
 import yaml
 
-from tests.stack import Client, Stack, running_stack
+from tests.stack import Client, Stack, running_stack, signed_in
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
@@ -92,26 +91,14 @@ def test_rest_starts_only_what_the_page_offers(
     assert bob.call("GET", "hub/api/users/bob")[1]["servers"] == {}
 
 
-def signed_in(hub: Stack, name: str, password: str) -> OpenerDirector:
-    """Return somebody who is signed in as with a browser, without one."""
-    opener = build_opener(HTTPCookieProcessor(CookieJar()))
-    opener.addheaders = [("Sec-Fetch-Site", "same-origin")]
-    with opener.open(f"{hub.url}hub/login") as page:
-        token = re.search(r'name="_xsrf" value="([^"]+)"', page.read().decode())
-    assert token
-    form = {"username": name, "password": hub.secrets[password], "_xsrf": token[1]}
-    opener.open(f"{hub.url}hub/login?next=/hub/home", urlencode(form).encode()).close()
-    return opener
-
-
 @pytest.fixture(scope="module")
 def browser(hub: Stack) -> OpenerDirector:
-    return signed_in(hub, "bob", "user_password")
+    return signed_in(hub.url, "bob", hub.secrets["user_password"])
 
 
 @pytest.fixture(scope="module")
 def admins_browser(hub: Stack) -> OpenerDirector:
-    return signed_in(hub, "admin", "admin_password")
+    return signed_in(hub.url, "admin", hub.secrets["admin_password"])
 
 
 def submit(hub: Stack, browser: OpenerDirector, fields: list[tuple[str, str]]) -> tuple[int, str]:

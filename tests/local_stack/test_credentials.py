@@ -12,11 +12,12 @@ import pytest
 import yaml
 
 from tests.aws_cli import aws_cli
+from tests.canaries import ADMINS_PAGES, PAGES, command_lines, pages
 from tests.google_cloud.fake import FakeGoogle, running_google
 from tests.google_cloud.stand_in import OWN
 from tests.keys import FOREIGN, START, STOP, TOKEN, TURNS, WRITE, ZARR, on_server, on_workers
 from tests.services.credentials.versitygw import VersityGW
-from tests.stack import Client, Stack, call, running_stack, until
+from tests.stack import Client, Stack, call, running_stack, signed_in, until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
@@ -142,10 +143,38 @@ def test_the_token_ends_with_its_server(alice: Client, hub: Stack) -> None:
     assert not token.exists()
 
 
-def test_no_secret_is_in_any_log(alice: Client, hub: Stack, store: VersityGW) -> None:
+@pytest.fixture
+def secrets(alice: Client, hub: Stack, store: VersityGW) -> set[str]:
+    """What only the service, or only Alice's own processes, may know."""
     token = alice.run_python(TOKEN)
-    secrets = {store.keys[1], hub.secrets["credentials_token"], token, OWN, "canary-narrowed", "PRIVATE KEY"}
-    secrets.add(keys(alice, token)[1]["SecretAccessKey"])
+    status, given = keys(alice, token)
+    assert status == 200, given
+    return {
+        given["SecretAccessKey"],
+        store.keys[1],
+        hub.secrets["credentials_token"],
+        token,
+        OWN,
+        "canary-narrowed",
+        "PRIVATE KEY",
+    }
+
+
+def test_no_secret_is_in_any_log(hub: Stack, secrets: set[str]) -> None:
     logs = "".join(log.read_text(errors="replace") for log in (hub.data_dir / "logs").rglob("*.log"))
     assert '"user": "alice"' in logs, "the audit log is there"
     assert [secret[:12] for secret in secrets if secret in logs + hub.output] == []
+
+
+def test_no_secret_is_on_any_page_or_in_metrics(hub: Stack, secrets: set[str]) -> None:
+    admin = signed_in(hub.url, "admin", hub.secrets["admin_password"])
+    hers = signed_in(hub.url, "alice", hub.secrets["user_password"])
+    seen = pages(hers, hub.url, *PAGES) + pages(admin, hub.url, *ADMINS_PAGES)
+    assert "scratch" in seen
+    assert [secret[:12] for secret in secrets if secret in seen] == []
+
+
+def test_no_secret_is_in_a_list_of_processes(secrets: set[str]) -> None:
+    seen = command_lines()
+    assert "jupyterhub" in seen
+    assert [secret[:12] for secret in secrets if secret in seen] == []

@@ -11,6 +11,7 @@ Manifest = dict[str, Any]
 
 NAME, GATE, STS, ACCOUNT = "google", 8080, 8081, 8082
 _STORE = 4443
+_PROGRAM = Path(stand_in.__file__)
 
 
 def endpoint(namespace: str, port: int = GATE) -> str:
@@ -42,7 +43,6 @@ def manifests(namespace: str, store_image: str, python_image: str, seconds: int)
         "PORTS": f"{GATE},{STS},{ACCOUNT}",
         "SECONDS": str(seconds),
     }
-    text = Path(stand_in.__file__).read_text().replace("$", "$$")
     containers = [
         {
             "name": "store",
@@ -56,14 +56,22 @@ def manifests(namespace: str, store_image: str, python_image: str, seconds: int)
         {
             "name": "stand-in",
             "image": python_image,
-            "command": ["python3", "-c", text],
+            "command": ["python3", f"/program/{_PROGRAM.name}"],
             "env": [{"name": name, "value": value} for name, value in variables.items()],
             "readinessProbe": {"tcpSocket": {"port": ACCOUNT}, "periodSeconds": 1},
+            "volumeMounts": [{"name": "program", "mountPath": "/program"}],
             "securityContext": security,
         },
     ]
+    pod = {"containers": containers, "volumes": [{"name": "program", "configMap": {"name": NAME}}]}
     ports = [{"name": f"port-{port}", "port": port, "targetPort": port} for port in (GATE, STS, ACCOUNT)]
     return [
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": NAME, "namespace": namespace},
+            "data": {_PROGRAM.name: _PROGRAM.read_text()},
+        },
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
@@ -71,7 +79,7 @@ def manifests(namespace: str, store_image: str, python_image: str, seconds: int)
             "spec": {
                 "replicas": 1,
                 "selector": {"matchLabels": labels},
-                "template": {"metadata": {"labels": labels}, "spec": {"containers": containers}},
+                "template": {"metadata": {"labels": labels}, "spec": pod},
             },
         },
         {

@@ -13,12 +13,23 @@ from typing import Any
 
 import pytest
 
+from tests.canaries import ADMINS_PAGES, PAGES, command_lines, pages
+from tests.google_cloud.stand_in import OWN
 from tests.keys import FOREIGN, SAY, START, STOP, TOKEN, TURNS, WRITE, ZARR, on_server, on_workers
 from tests.kubernetes.deployment import google, object_store
 from tests.kubernetes.hub.clusters import no_pods_left
 from tests.kubernetes.kubectl import Kubectl
-from tests.kubernetes.research_hub import DASK, GATEWAY, GOOGLE_SECONDS, HUB, STORE, Person, ResearchHub
-from tests.stack import call, until
+from tests.kubernetes.research_hub import (
+    DASK,
+    GATEWAY,
+    GOOGLE_SECONDS,
+    HUB,
+    PASSWORD,
+    STORE,
+    Person,
+    ResearchHub,
+)
+from tests.stack import call, signed_in, until
 
 PORT = 10102
 ASK = """
@@ -198,21 +209,44 @@ def test_the_token_ends_with_its_server(alice: Person, hub: ResearchHub) -> None
     )
 
 
-def test_no_secret_is_in_any_pod_object_or_log(alice: Person, hub: ResearchHub, kubectl: Kubectl) -> None:
+@pytest.fixture
+def secrets(alice: Person, hub: ResearchHub) -> set[str]:
+    """What only the service, or only Alice's own processes, may know."""
     status, keys = ask(alice, "/aws/credentials", Authorization="own")
     assert status == 200
-    secrets = {
+    return {
         keys["SecretAccessKey"],
         alice.run_python(SAY + TOKEN),
         hub.credentials_token,
         object_store.SECRET_KEY,
     }
+
+
+def test_no_secret_is_in_any_pod_object_or_log(
+    alice: Person, secrets: set[str], hub: ResearchHub, kubectl: Kubectl
+) -> None:
+    secrets = secrets | {OWN, "canary-narrowed"}
     seen = []
     for namespace in (HUB, DASK, GATEWAY):
         seen.append(kubectl("get", "pods,configmaps,daskclusters,events", "-n", namespace, "-o", "json"))
     for deployment in ("hub", "proxy", "credentials"):
         seen.append(kubectl("logs", f"deployment/{deployment}", "-n", HUB, "--tail=-1"))
     seen.append(kubectl("logs", alice.pod()["metadata"]["name"], "-n", HUB, "--all-containers", "--tail=-1"))
-    seen.append(kubectl("logs", "deployment/store", "-n", "store", "--all-containers", "--tail=-1"))
+    seen.append(kubectl("logs", "deployment/store", "-n", STORE, "--all-containers", "--tail=-1"))
     assert '"user": "alice"' in "".join(seen), "the audit log is there"
     assert [secret[:12] for secret in secrets if any(secret in text for text in seen)] == []
+
+
+def test_no_secret_is_on_any_page_or_in_metrics(hub: ResearchHub, secrets: set[str]) -> None:
+    admin = signed_in(hub.url, "admin", PASSWORD + PASSWORD)
+    hers = signed_in(hub.url, "alice", PASSWORD)
+    seen = pages(hers, hub.url, *PAGES) + pages(admin, hub.url, *ADMINS_PAGES)
+    assert "scratch" in seen
+    assert [secret[:12] for secret in secrets if secret in seen] == []
+
+
+def test_no_secret_is_in_a_list_of_processes(secrets: set[str]) -> None:
+    """The node is this machine, so every pod's processes are among its own."""
+    seen = command_lines()
+    assert "jupyterhub" in seen
+    assert [secret[:12] for secret in secrets if secret in seen] == []

@@ -1,0 +1,45 @@
+"""Where a secret could be seen by somebody who has no business with it: pages, metrics and processes."""
+
+from __future__ import annotations
+
+from urllib.request import OpenerDirector
+
+import psutil
+
+PAGES = (
+    "hub/home",
+    "hub/spawn/alice/another",
+    "hub/token",
+    "services/dask-gateway/",
+    "hub/api/user",
+)
+"""What Alice opens, below the hub's base URL."""
+ADMINS_PAGES = (
+    "hub/admin",
+    "hub/api/users?include_stopped_servers=1",
+    "hub/api/services",
+    "hub/metrics",
+    "hub/scalablehub/see-as?user=alice",
+)
+
+
+def pages(browser: OpenerDirector, url: str, *paths: str) -> str:
+    """Return what the pages of somebody who is signed in say; each of them has to be there."""
+    texts = []
+    for path in paths:
+        with browser.open(url + path, timeout=60) as answer:
+            assert answer.status == 200, path
+            assert "/hub/login" not in answer.url, path
+            texts.append(answer.read().decode())
+    return "\n".join(texts)
+
+
+def command_lines() -> str:
+    """Return the command lines of every process of this machine, as anybody on it sees them."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            found.append(" ".join(process.cmdline()))
+        except psutil.Error:
+            continue
+    return "\n".join(found)
