@@ -20,6 +20,7 @@ from scalablehub.description import (
 from scalablehub.errors import PublicError, shown
 from scalablehub.moving.values import locate, refuse_endless
 from scalablehub.spawner.overriding import merged
+from scalablehub.storage.access import data_environment
 from scalablehub.storage.catalogue import LINE
 from scalablehub.storage.policy import policy_text
 
@@ -82,6 +83,8 @@ def summary(description: Description) -> str:
     """
     if missing := list(check_complete(description)):
         raise DescriptionError(Problem(f"ScalableHub.{where}", sentence) for where, sentence in missing)
+    for refusal in _refusals(description, User("anybody")):
+        raise DescriptionError([Problem("ScalableHub.buckets", f"let nobody start a server. {refusal}")])
     counted = [_counted(len(getattr(description, section)), kind) for section, kind in _KINDS]
     dask = "Dask" if description.dask is not None else "no Dask"
     keys = "keys for buckets" if description.credentials is not None else None
@@ -94,8 +97,20 @@ def cautions(description: Description) -> list[str]:
         *egress_warnings(description.region, description.buckets),
         *key_warnings(description.credentials, description.buckets),
         *_large_policies(description),
+        *(
+            ("buckets", f"differ too much for one person. {sentence}")
+            for sentence in _refusals(description, in_every_group(description))
+        ),
     ]
     return [f"Take care: ScalableHub.{place} {sentence}." for place, sentence in found]
+
+
+def _refusals(description: Description, user: User) -> Iterator[str]:
+    """Yield the sentence with which a server of a user's would be refused for their buckets."""
+    try:
+        data_environment(description, decide(resolve(description), user), {}, None)
+    except PublicError as error:
+        yield error.message.removesuffix(".")
 
 
 def _large_policies(description: Description) -> Iterator[tuple[str, str]]:
@@ -126,7 +141,8 @@ def view(description: Description, user: User) -> str:
     )
     has_data = any(bucket.is_open for bucket in decision.buckets)
     catalogue = f"\n\nThe data, in a notebook:  {LINE}" if has_data else ""
-    return f"{user.name}, in {groups}:\n\n{table}{catalogue}"
+    refused = "".join(f"\n\nTheir servers do not start. {words}." for words in _refusals(description, user))
+    return f"{user.name}, in {groups}:\n\n{table}{catalogue}{refused}"
 
 
 def _read(path: Path) -> Any:

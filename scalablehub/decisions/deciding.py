@@ -147,6 +147,7 @@ class BucketChoice(Choice):
 
     Attributes:
         account: Azure's storage account that it is in.
+        anonymous: whether it is read without keys.
         writable: whether they may write there.
         requester_pays: whether they pay for what they read.
         expire_days: after how many days the store deletes what is there; None is never.
@@ -159,6 +160,7 @@ class BucketChoice(Choice):
     variable: str | None
     writable: bool
     account: str | None = None
+    anonymous: bool = False
     requester_pays: bool = False
     expire_days: int | None = None
     datasets: tuple[DatasetChoice, ...] = ()
@@ -325,6 +327,7 @@ def decide(
             variable=entry.variable,
             writable=entry.access == "write" or not user.groups.isdisjoint(entry.write_groups or ()),
             account=entry.account,
+            anonymous=entry.anonymous,
             requester_pays=entry.requester_pays,
             expire_days=entry.expire_days,
             datasets=tuple(

@@ -24,11 +24,16 @@ _BUCKET = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 _PREFIX = re.compile(r"[A-Za-z0-9_=@+.-]+")
 
 
+# What clients, Python, the hub and the system read themselves.
+_TAKEN = re.compile(
+    r"(AWS|AZURE|GCE|GCSFS|GOOGLE|FSSPEC|RCLONE|DASK|JUPYTER[A-Z]*|PYTHON[A-Z]*|LD|HUB_CATALOG)(_.*)?"
+    r"|PATH|HOME|SHELL|USER|TMPDIR|LANG|TERM"
+)
+
+
 def _variable(value: str) -> str:
-    if value.startswith("AWS_"):
-        raise ValueError(
-            f"{shown(value)} configures S3 clients; choose a name that does not begin with 'AWS_'"
-        )
+    if _TAKEN.fullmatch(value):
+        raise ValueError(f"{shown(value)} configures something else; choose a name such as 'CLIMATE_BUCKET'")
     return value
 
 
@@ -87,6 +92,11 @@ class Bucket(Entry):
         "`allowed_groups`, if there are any.",
     )
     per_user: bool = Field(False, description="Whether each user has a prefix of their own, by user name.")
+    anonymous: bool = Field(
+        False,
+        description="Whether the store lets anybody read without keys, such as open data of Amazon's. It may "
+        "be another store than that of the other buckets, which all of a user's share.",
+    )
     requester_pays: bool = Field(
         False, description="Whether the one who reads pays; clients then have to say that they agree."
     )
@@ -111,6 +121,10 @@ class Bucket(Entry):
             raise ValueError("an endpoint is that of an S3-compatible store; write the url with 's3://'")
         if self.account is not None and not self.url.startswith("az://"):
             raise ValueError("a storage account is Azure's; write the url with 'az://'")
+        if self.anonymous and (self.access == "write" or self.write_groups or self.per_user):
+            raise ValueError("who has no key can only read; leave out 'anonymous', or what lets people write")
+        if self.anonymous and self.requester_pays:
+            raise ValueError("who pays has to say who they are; leave out 'anonymous' or 'requester_pays'")
         if self.per_user and self.datasets:
             raise ValueError("each user has a prefix of their own here, so 'datasets' would be nobody's")
         if self.write_groups is not None and self.access == "write":

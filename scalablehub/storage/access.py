@@ -129,6 +129,7 @@ def bucket_access(decision: Decision, keys: Keys) -> list[BucketAccess]:
             secret_key=keys.get(bucket.endpoint or "", {}).get("secret_key"),
             requester_pays=bucket.requester_pays,
             account=bucket.account,
+            anonymous=bucket.anonymous,
         )
         for bucket in decision.buckets
         if bucket.is_open

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from scalablehub.decisions import BucketChoice, DatasetChoice, Decision
 from scalablehub.description.units import format_bytes
+from scalablehub.storage.places import endpoint_of, is_google
 
 VARIABLE = "HUB_CATALOG"
 MOST_CHARACTERS = 100_000
@@ -50,14 +51,29 @@ def _told(bucket: BucketChoice) -> dict[str, Any]:
         "variable": bucket.variable,
         "region": bucket.region,
         "terms": ", ".join(bucket.terms),
+        "storage_options": _storage_options(bucket),
     }
     return {name: value for name, value in told.items() if value}
 
 
+def _storage_options(bucket: BucketChoice) -> dict[str, Any]:
+    """Return what fsspec has to be told beside the environment."""
+    if bucket.requester_pays:
+        return {"requester_pays": True}
+    if not bucket.anonymous:
+        return {}
+    if is_google(bucket):
+        return {"token": "anon"}
+    # The environment may lead to another store, or another account.
+    if bucket.url.startswith("s3://"):
+        return {"anon": True, "endpoint_url": endpoint_of(bucket)}
+    return {"anon": True} | ({"account_name": bucket.account} if bucket.account else {})
+
+
 def _source(bucket: BucketChoice, dataset: DatasetChoice) -> dict[str, Any]:
     arguments: dict[str, Any] = {"urlpath": dataset.url}
-    if bucket.requester_pays:
-        arguments["storage_options"] = {"requester_pays": True}
+    if options := _storage_options(bucket):
+        arguments["storage_options"] = options
     about = {
         "bucket": bucket.name,
         "region": bucket.region,

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from scalablehub.errors import PublicError, shown
+from scalablehub.storage.places import endpoint_of
 
 # S3-compatible stores want some region in the signature; this is the one that they expect.
 _COMPATIBLE_REGION = "us-east-1"
@@ -37,6 +38,7 @@ class BucketAccess:
         secret_key: secret half of the key; never shown.
         requester_pays: whether clients have to say that their user pays.
         account: Azure's storage account that it is in; None leaves it to the client.
+        anonymous: whether it is read without keys, and may be in another store than the others.
     """
 
     name: str
@@ -49,6 +51,7 @@ class BucketAccess:
     secret_key: str | None = field(repr=False)
     requester_pays: bool = False
     account: str | None = None
+    anonymous: bool = False
 
 
 # What all S3 buckets of one environment have to share, and how an error calls it.
@@ -75,11 +78,16 @@ def bucket_environment(
     buckets = tuple(buckets)
     environment = _locations(buckets, username) | _azure_account(buckets, username)
     stored_in_s3 = [bucket for bucket in buckets if bucket.url.startswith("s3://")]
+    for bucket in stored_in_s3:
+        if bucket.anonymous:
+            environment |= _anonymous_remote(bucket)
+    stored_in_s3 = [bucket for bucket in stored_in_s3 if not bucket.anonymous] or stored_in_s3
     if not stored_in_s3:
         return environment
     first = stored_in_s3[0]
     for other in stored_in_s3[1:]:
-        _require_same_store(first, other, username)
+        if not other.anonymous:
+            _require_same_store(first, other, username)
     if (first.access_key is None) != (first.secret_key is None):
         raise PublicError(
             "bucket-key-incomplete",
@@ -100,7 +108,8 @@ def bucket_environment(
         # For s3fs, obstore and GDAL; buckets that nobody pays for take no notice.
         environment |= {"FSSPEC_S3_REQUESTER_PAYS": "true", "AWS_REQUEST_PAYER": "requester"}
     for bucket in stored_in_s3:
-        environment |= _s3_remote(bucket, bucket.region or region)
+        if not bucket.anonymous:
+            environment |= _s3_remote(bucket, bucket.region or region)
     return environment
 
 
@@ -140,13 +149,14 @@ def _require_same_store(first: BucketAccess, other: BucketAccess, username: str)
             f"For {shown(username)}, buckets {shown(first.name)} and {shown(other.name)} differ in "
             f"{' and '.join(sorted(differing))}. This version gives a user all their S3 buckets at one "
             "endpoint, in one region and with one key: S3 clients read only one of each from the "
-            "environment. Move the buckets to one store, or allow one of them to another group.",
+            "environment. Move the buckets to one store, allow one of them to another group, or write "
+            "'anonymous: true' for one that anybody may read.",
             500,
         )
 
 
 def _azure_account(buckets: tuple[BucketAccess, ...], username: str) -> dict[str, str]:
-    named = [bucket for bucket in buckets if bucket.account is not None]
+    named = [bucket for bucket in buckets if bucket.account is not None and not bucket.anonymous]
     if not named:
         return {}
     first = named[0]
@@ -199,6 +209,11 @@ def _s3_remote(bucket: BucketAccess, region: str | None) -> dict[str, str]:
     if bucket.requester_pays:
         options["requester_pays"] = "true"
     return _remote(bucket, "s3", options)
+
+
+def _anonymous_remote(bucket: BucketAccess) -> dict[str, str]:
+    options = {"provider": "Other" if bucket.endpoint else "AWS", "endpoint": endpoint_of(bucket)}
+    return _remote(bucket, "s3", options | ({"region": bucket.region} if bucket.region else {}))
 
 
 def _remote(bucket: BucketAccess, kind: str, options: dict[str, str]) -> dict[str, str]:

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import re
+from typing import Protocol
 
 from scalablehub.decisions import BucketChoice
 from scalablehub.errors import PublicError, shown
 
 # A bucket, then parts of a prefix as the description and `User.slug` write them.
 _SAFE = re.compile(r"[a-z0-9]+://([a-z0-9][a-z0-9._-]*)((?:/[A-Za-z0-9_=@+.~%-]+)*)")
+
+
+class HasPlace(Protocol):
+    """What is in a store at an endpoint, where None is Amazon's own, in a region, where None is not said."""
+
+    @property
+    def endpoint(self) -> str | None:
+        """Address of the store."""
+
+    @property
+    def region(self) -> str | None:
+        """Region of the cloud."""
 
 
 def is_in_s3(bucket: BucketChoice, endpoint: str | None) -> bool:
@@ -19,6 +32,12 @@ def is_in_s3(bucket: BucketChoice, endpoint: str | None) -> bool:
 def is_google(bucket: BucketChoice) -> bool:
     """Tell whether a bucket is Google's."""
     return bucket.url.startswith("gs://")
+
+
+def endpoint_of(bucket: HasPlace) -> str:
+    """Return where a bucket's store is, for a client that must not take the environment's."""
+    region = f".{bucket.region}" if bucket.region else ""
+    return bucket.endpoint or f"https://s3{region}.amazonaws.com"
 
 
 def place_of(bucket: BucketChoice, written_into: str) -> tuple[str, str]:

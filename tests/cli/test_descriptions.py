@@ -53,6 +53,40 @@ def test_a_bucket_of_another_region_is_told(
     )
 
 
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ("", (1, "ScalableHub.buckets: let nobody start a server. For 'anybody', buckets")),
+        (", allowed_groups: [ice]", (0, "ScalableHub.buckets differ too much for one person. For")),
+        (", anonymous: true", (0, "")),
+    ],
+)
+def test_buckets_that_no_one_server_can_have_are_told_before_somebody_meets_it(
+    capsys: pytest.CaptureFixture[str], file: Path, tmp_path: Path, more: str, told: tuple[int, str]
+) -> None:
+    over = tmp_path / "over.yaml"
+    other = f"{{url: 's3://other', endpoint: 'https://store.example.org'{more}}}"
+    over.write_text(f"ScalableHub: {{buckets: {{other: {other}}}}}")
+    assert main(["check", "--config", str(file), "--config", str(over)]) == told[0]
+    captured = capsys.readouterr()
+    said = captured.out + captured.err
+    assert told[1] in said
+    assert ("differ in endpoint" in said) is bool(told[1])
+
+
+def test_who_would_be_refused_is_told_with_what_they_may_have(
+    capsys: pytest.CaptureFixture[str], file: Path, tmp_path: Path
+) -> None:
+    over = tmp_path / "over.yaml"
+    other = "{url: 's3://other', endpoint: 'https://store.example.org', allowed_groups: [ice]}"
+    over.write_text(f"ScalableHub: {{buckets: {{other: {other}}}}}")
+    command = ["check", "--config", str(file), "--config", str(over), "--as-user", "alice"]
+    assert main(command) == 0
+    assert "do not start" not in capsys.readouterr().out
+    assert main([*command, "--group", "ice"]) == 0
+    assert "\n\nTheir servers do not start. For 'alice', buckets" in capsys.readouterr().out
+
+
 def test_more_buckets_than_keys_can_open_are_told_before_somebody_meets_it(
     capsys: pytest.CaptureFixture[str], file: Path, tmp_path: Path
 ) -> None:

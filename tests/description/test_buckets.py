@@ -50,6 +50,15 @@ def test_urls_that_could_be_read_in_two_ways_are_refused(url: str) -> None:
         ({"access": "write", "write_groups": ["a"]}, "everybody may write already"),
         ({"allowed_groups": ["a"], "write_groups": ["b"]}, "group 'b' may write but not read"),
         ({"region": "Europe West"}, "is not a region"),
+        ({"anonymous": True, "access": "write"}, "who has no key can only read"),
+        ({"anonymous": True, "write_groups": ["a"]}, "who has no key can only read"),
+        ({"anonymous": True, "per_user": True}, "who has no key can only read"),
+        ({"anonymous": True, "requester_pays": True}, "who pays has to say who they are"),
+        ({"account": "icedata"}, "a storage account is Azure's"),
+        ({"variable": "AWS_REGION"}, "'AWS_REGION' configures something else"),
+        ({"variable": "PYTHONPATH"}, "'PYTHONPATH' configures something else"),
+        ({"variable": "JUPYTERHUB_API_TOKEN"}, "configures something else"),
+        ({"variable": "PATH"}, "configures something else"),
     ],
 )
 def test_contradictions_are_refused_with_the_remedy(entry: dict[str, Any], sentence: str) -> None:

@@ -127,7 +127,7 @@ def test_an_unknown_key_is_refused_with_a_suggestion(place: str, suggestion: str
         (
             "buckets.scratch.variable",
             "AWS_PROFILE",
-            "'AWS_PROFILE' configures S3 clients; choose a name that does not begin with 'AWS_'",
+            "'AWS_PROFILE' configures something else; choose a name such as 'CLIMATE_BUCKET'",
         ),
         ("dask.idle_timeout", "soon", "'soon' is not a duration; write '30m'"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import xarray as xr
 
 from scalablehub.decisions import User, decide
 from scalablehub.description import DescriptionError, load_description
+from scalablehub.local.store import rclone_path
 from scalablehub.storage.access import data_environment
 from scalablehub.storage.catalogue import LINE, MOST_CHARACTERS, VARIABLE, catalogue_address
 from tests.descriptions import described, written
@@ -91,6 +94,33 @@ def test_other_drivers_have_their_own_arguments() -> None:
 
 def test_who_reads_where_the_reader_pays_says_so_by_the_catalogue() -> None:
     assert entry("sheets", "ice")["args"]["storage_options"] == {"requester_pays": True}
+
+
+@pytest.mark.parametrize(
+    ("bucket", "options"),
+    [
+        (
+            {"url": "s3://open", "region": "us-west-2"},
+            {"anon": True, "endpoint_url": "https://s3.us-west-2.amazonaws.com"},
+        ),
+        ({"url": "s3://open"}, {"anon": True, "endpoint_url": "https://s3.amazonaws.com"}),
+        (
+            {"url": "s3://open", "endpoint": "https://store.example.org"},
+            {"anon": True, "endpoint_url": "https://store.example.org"},
+        ),
+        ({"url": "gs://open"}, {"token": "anon"}),
+        ({"url": "az://open"}, {"anon": True}),
+        ({"url": "az://open", "account": "icedata"}, {"anon": True, "account_name": "icedata"}),
+    ],
+    ids=str,
+)
+def test_what_anybody_may_read_is_read_without_keys_wherever_it_is(
+    bucket: dict[str, Any], options: dict[str, Any]
+) -> None:
+    buckets = {"open": bucket | {"anonymous": True, "datasets": {"x": {"path": "x"}}}}
+    catalog = intake.open_catalog(address("alice", **buckets))
+    assert catalog._entries["x"].describe()["args"]["storage_options"] == options
+    assert catalog.metadata["buckets"]["open"]["storage_options"] == options
 
 
 def test_nothing_of_what_one_may_not_open_is_in_it() -> None:
@@ -172,3 +202,43 @@ def test_data_sets_of_both_versions_open_from_a_real_store(
         place = f"s3://shared/climate/v{version}.zarr"
         data.to_zarr(place, zarr_format=version, consolidated=version == 2)
         assert catalog[f"v{version}"].to_dask().load().equals(data), version
+
+
+def test_open_data_opens_beside_a_store_of_ones_own(
+    store: VersityGW, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Two real stores: the environment is that of the one with keys, and the other wants none."""
+    (tmp_path / "elsewhere").mkdir()
+    elsewhere = VersityGW(tmp_path / "elsewhere")
+    try:
+        elsewhere.client().create_bucket(Bucket="open")
+        everybody = {"Effect": "Allow", "Principal": "*"}
+        reading = {
+            "Action": ["s3:GetObject", "s3:ListBucket"],
+            "Resource": ["arn:aws:s3:::open", "arn:aws:s3:::open/*"],
+        }
+        policy = {"Version": "2012-10-17", "Statement": [everybody | reading]}
+        elsewhere.client().put_bucket_policy(Bucket="open", Policy=json.dumps(policy))
+        data = xr.Dataset({"t": ("x", np.arange(6.0))})
+        root = {"key": elsewhere.keys[0], "secret": elsewhere.keys[1], "endpoint_url": elsewhere.endpoint}
+        data.to_zarr("s3://open/era5.zarr", storage_options=root, consolidated=False)
+        buckets = {
+            "shared": {"url": "s3://shared", "endpoint": store.endpoint},
+            "open": {
+                "url": "s3://open",
+                "endpoint": elsewhere.endpoint,
+                "anonymous": True,
+                "datasets": {"era5": {"path": "era5.zarr", "options": {"consolidated": False}}},
+            },
+        }
+        description = described(buckets=buckets)
+        decision = decide(description, User("alice"))
+        keys = {store.endpoint: {"access_key": store.keys[0], "secret_key": store.keys[1]}}
+        for name, value in data_environment(description, decision, keys, None).items():
+            monkeypatch.setenv(name, value)
+        catalog = intake.open_catalog(catalogue_address(decision))
+        assert catalog["era5"].to_dask().load().equals(data)
+        command = [str(rclone_path()), "--config", "", "lsf", "open:"]
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "era5.zarr/\n"
+    finally:
+        elsewhere.stop()

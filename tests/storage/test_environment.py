@@ -105,6 +105,38 @@ def test_other_clouds_get_their_location_only() -> None:
     assert bucket_environment([bucket], "alice") == {"MODELS": "gs://models"}
 
 
+OPEN = replace(
+    SCRATCH,
+    name="open",
+    variable="OPEN_BUCKET",
+    url="s3://open-data/era5",
+    endpoint=None,
+    region="us-west-2",
+    writable=False,
+    access_key=None,
+    secret_key=None,
+    anonymous=True,
+)
+
+
+def test_what_anybody_may_read_may_be_elsewhere() -> None:
+    found = bucket_environment([OPEN, SCRATCH], "alice")
+    alone = bucket_environment([SCRATCH], "alice")
+    assert found == alone | {
+        "OPEN_BUCKET": "s3://open-data/era5",
+        "RCLONE_CONFIG_OPEN_TYPE": "alias",
+        "RCLONE_CONFIG_OPEN_REMOTE": (
+            ':s3,provider="AWS",endpoint="https://s3.us-west-2.amazonaws.com",region="us-west-2":open-data/era5'
+        ),
+    }
+
+
+def test_who_has_nothing_but_open_data_is_told_of_its_first_store() -> None:
+    other = replace(OPEN, name="other", variable=None, endpoint="https://store.example.org", region=None)
+    assert bucket_environment([OPEN, other], "alice")["AWS_REGION"] == "us-west-2"
+    assert bucket_environment([other, OPEN], "alice")["AWS_ENDPOINT_URL"] == "https://store.example.org"
+
+
 def test_azures_clients_are_told_the_account() -> None:
     bucket = replace(SCRATCH, name="ice", variable="ICE", url="az://ice/2026", account="icedata")
     assert bucket_environment([bucket], "alice") == {
