@@ -8,13 +8,14 @@ from pathlib import Path
 
 from scalablehub.decisions import Decision
 from scalablehub.description import Credentials, Description
+from scalablehub.storage.buckets import BucketAccess
 from scalablehub.storage.credentials import (
     CONFLICTING,
     GOOGLE_CONFLICTING,
     credential_environment,
     google_environment,
 )
-from scalablehub.storage.environment import BucketAccess, bucket_environment
+from scalablehub.storage.environment import bucket_environment
 from scalablehub.storage.places import is_google, is_in_s3
 
 Keys = Mapping[str, Mapping[str, str]]

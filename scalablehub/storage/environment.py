@@ -4,54 +4,22 @@ Servers, schedulers and workers all get what `bucket_environment` returns, so wh
 on a worker. With it, `xarray.open_zarr("s3://…")`, s3fs, obstore and botocore need no other configuration.
 The variables are those that botocore (`AWS_ENDPOINT_URL`, checksums: SDK guide "Service-specific endpoints"
 and "Data integrity protections"), the Rust object_store crate (`AWS_ALLOW_HTTP`), GDAL (`AWS_S3_ENDPOINT`:
-"Network based file systems", /vsis3/), fsspec (`FSSPEC_…`: "Configuration") and rclone (`RCLONE_CONFIG_…`:
-"Environment variables") document, and for Azure adlfs and obstore (`AZURE_STORAGE_ACCOUNT_NAME`).
+"Network based file systems", /vsis3/) and fsspec (`FSSPEC_…`: "Configuration") document, and for Azure adlfs
+and obstore (`AZURE_STORAGE_ACCOUNT_NAME`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from scalablehub.errors import PublicError, shown
-from scalablehub.storage.places import endpoint_of
+from scalablehub.storage.buckets import BucketAccess
+from scalablehub.storage.remotes import remotes
 
 # S3-compatible stores want some region in the signature; this is the one that they expect.
 _COMPATIBLE_REGION = "us-east-1"
 # Libraries of the Pangeo world look for the scratch bucket under the second name.
 _SCRATCH, _ALSO_SCRATCH = "SCRATCH_BUCKET", "PANGEO_SCRATCH"
-
-
-@dataclass(frozen=True)
-class BucketAccess:
-    """A bucket as one user has it.
-
-    Attributes:
-        name: name of the bucket in the description.
-        variable: environment variable that gets `url`, if any.
-        url: the user's own, such as ``s3://scratch/alice``.
-        endpoint: address of an S3-compatible store; None is the cloud's own.
-        region: region of the bucket; None leaves it to the client.
-        writable: whether the user may write there; the store enforces it, no variable depends on it.
-        access_key: public half of the key; None leaves identity to the machine or pod.
-        secret_key: secret half of the key; never shown.
-        requester_pays: whether clients have to say that their user pays.
-        account: Azure's storage account that it is in; None leaves it to the client.
-        anonymous: whether it is read without keys, and may be in another store than the others.
-    """
-
-    name: str
-    variable: str | None
-    url: str
-    endpoint: str | None
-    region: str | None
-    writable: bool
-    access_key: str | None
-    secret_key: str | None = field(repr=False)
-    requester_pays: bool = False
-    account: str | None = None
-    anonymous: bool = False
 
 
 # What all S3 buckets of one environment have to share, and how an error calls it.
@@ -73,21 +41,36 @@ def bucket_environment(
 
     Raises PublicError, status 500, when one environment cannot express them: clients read one endpoint and
     one key from it, so buckets that differ in these need separate servers; a variable can have one value; a
-    key has two halves.
+    key has two halves. What is read without keys may be anywhere, beside others.
     """
     buckets = tuple(buckets)
-    environment = _locations(buckets, username) | _azure_account(buckets, username)
-    stored_in_s3 = [bucket for bucket in buckets if bucket.url.startswith("s3://")]
-    for bucket in stored_in_s3:
-        if bucket.anonymous:
-            environment |= _anonymous_remote(bucket)
-    stored_in_s3 = [bucket for bucket in stored_in_s3 if not bucket.anonymous] or stored_in_s3
-    if not stored_in_s3:
-        return environment
-    first = stored_in_s3[0]
-    for other in stored_in_s3[1:]:
+    in_s3 = [bucket for bucket in buckets if bucket.url.startswith("s3://")]
+    in_store = [bucket for bucket in in_s3 if not bucket.anonymous] or in_s3
+    region = _region_of_clients(in_store, hub_region)
+    return (
+        _locations(buckets, username)
+        | _azure_account(buckets, username)
+        | _store(in_store, region, username)
+        | remotes(buckets, region)
+    )
+
+
+def _region_of_clients(in_store: list[BucketAccess], hub_region: str | None) -> str | None:
+    regions = [bucket.region for bucket in in_store if bucket.region]
+    told = hub_region if hub_region in regions else next(iter(regions), None)
+    if told is None and in_store and in_store[0].endpoint:
+        return _COMPATIBLE_REGION
+    return told
+
+
+def _store(in_store: list[BucketAccess], region: str | None, username: str) -> dict[str, str]:
+    if not in_store:
+        return {}
+    first = in_store[0]
+    for other in in_store[1:]:
         if not other.anonymous:
             _require_same_store(first, other, username)
+    environment: dict[str, str] = {}
     if (first.access_key is None) != (first.secret_key is None):
         raise PublicError(
             "bucket-key-incomplete",
@@ -95,21 +78,15 @@ def bucket_environment(
             500,
         )
     if first.access_key is not None and first.secret_key is not None:
-        environment["AWS_ACCESS_KEY_ID"] = first.access_key
-        environment["AWS_SECRET_ACCESS_KEY"] = first.secret_key
-    regions = [bucket.region for bucket in stored_in_s3 if bucket.region]
-    told = hub_region if hub_region in regions else next(iter(regions), None)
-    if region := told or (first.endpoint and _COMPATIBLE_REGION):
+        environment |= {"AWS_ACCESS_KEY_ID": first.access_key, "AWS_SECRET_ACCESS_KEY": first.secret_key}
+    if region is not None:
         # botocore reads the second, the other SDKs and object_store the first.
-        environment["AWS_REGION"] = environment["AWS_DEFAULT_REGION"] = region
+        environment |= {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
     if first.endpoint is not None:
         environment |= _compatible_store(first.endpoint)
-    if any(bucket.requester_pays for bucket in stored_in_s3):
+    if any(bucket.requester_pays for bucket in in_store):
         # For s3fs, obstore and GDAL; buckets that nobody pays for take no notice.
         environment |= {"FSSPEC_S3_REQUESTER_PAYS": "true", "AWS_REQUEST_PAYER": "requester"}
-    for bucket in stored_in_s3:
-        if not bucket.anonymous:
-            environment |= _s3_remote(bucket, bucket.region or region)
     return environment
 
 
@@ -123,13 +100,6 @@ def _locations(buckets: tuple[BucketAccess, ...], username: str) -> dict[str, st
                 "bucket-variable-taken",
                 f"For {shown(username)}, buckets {shown(found[bucket.variable].name)} and "
                 f"{shown(bucket.name)} both set {shown(bucket.variable)}; give each a variable of its own.",
-                500,
-            )
-        if bucket.variable.startswith("AWS_"):
-            raise PublicError(
-                "bucket-variable-reserved",
-                f"Bucket {shown(bucket.name)} cannot use {shown(bucket.variable)}: variables that begin with "
-                "AWS_ configure S3 clients; choose another.",
                 500,
             )
         found[bucket.variable] = bucket
@@ -169,14 +139,8 @@ def _azure_account(buckets: tuple[BucketAccess, ...], username: str) -> dict[str
                 "of one of them, or allow it to another group.",
                 500,
             )
-    environment = {
-        # adlfs and obstore read the first, GDAL and Azure's own command the second.
-        "AZURE_STORAGE_ACCOUNT_NAME": str(first.account),
-        "AZURE_STORAGE_ACCOUNT": str(first.account),
-    }
-    for bucket in named:
-        environment |= _remote(bucket, "azureblob", {"account": str(bucket.account), "env_auth": "true"})
-    return environment
+    # adlfs and obstore read the first, GDAL and Azure's own command the second.
+    return dict.fromkeys(("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT"), str(first.account))
 
 
 def _compatible_store(endpoint: str) -> dict[str, str]:
@@ -197,29 +161,3 @@ def _compatible_store(endpoint: str) -> dict[str, str]:
     if scheme == "http":
         environment["AWS_ALLOW_HTTP"] = "true"
     return environment
-
-
-def _s3_remote(bucket: BucketAccess, region: str | None) -> dict[str, str]:
-    """Return what makes the bucket a remote of its name: ``rclone ls scratch:``."""
-    options = {"provider": "Other" if bucket.endpoint else "AWS", "env_auth": "true"}
-    if bucket.endpoint:
-        options["endpoint"] = bucket.endpoint
-    if region:
-        options["region"] = region
-    if bucket.requester_pays:
-        options["requester_pays"] = "true"
-    return _remote(bucket, "s3", options)
-
-
-def _anonymous_remote(bucket: BucketAccess) -> dict[str, str]:
-    options = {"provider": "Other" if bucket.endpoint else "AWS", "endpoint": endpoint_of(bucket)}
-    return _remote(bucket, "s3", options | ({"region": bucket.region} if bucket.region else {}))
-
-
-def _remote(bucket: BucketAccess, kind: str, options: dict[str, str]) -> dict[str, str]:
-    told = ",".join(f'{name}="{value}"' for name, value in options.items())
-    name = re.sub(r"[^A-Z0-9]", "_", bucket.name.upper())
-    return {
-        f"RCLONE_CONFIG_{name}_TYPE": "alias",
-        f"RCLONE_CONFIG_{name}_REMOTE": f":{kind},{told}:{bucket.url.partition('://')[2]}",
-    }
