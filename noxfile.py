@@ -45,9 +45,12 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=newest_python())
 def others(session: nox.Session) -> None:
-    """Run all but the browser's tests with the newest Python and JupyterHub 5.5, zero-to-jupyterhub's own."""
+    """Run what depends on versions, with the newest Python and JupyterHub 5.5, zero-to-jupyterhub's own.
+
+    Left out are the browser's tests, and the long ones that are marked ``once``.
+    """
     session.install("-e", EXTRAS, "jupyterhub==5.5.*")
-    session.run("pytest", "-m", "not browser", "--ignore=tests/kubernetes", *session.posargs)
+    session.run("pytest", "-m", "not browser and not once", "--ignore=tests/kubernetes", *session.posargs)
 
 
 @nox.session(venv_backend="none")

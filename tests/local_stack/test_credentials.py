@@ -97,6 +97,7 @@ def test_zarr_of_both_versions_through_s3fs_and_obstore(alice: Client) -> None:
     assert alice.run_python(ZARR) == [True] * 4
 
 
+@pytest.mark.once
 def test_work_goes_on_across_the_ends_of_keys(alice: Client, google: FakeGoogle) -> None:
     """On a server and on a Dask worker at once, with every client: nothing pauses for 26 s."""
     alice.run_python(START)

@@ -12,7 +12,7 @@ import yaml
 from scalablehub.local.settings import DEFAULT_FILE
 from tests.stack import running_stack
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.once]
 
 LATEST_SECONDS = 90
 

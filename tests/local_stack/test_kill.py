@@ -236,6 +236,7 @@ def assert_all_end(stack: Stack, processes: list[psutil.Process], timeout_second
         assert list(groups.memory.glob(f"scalablehub-{stack.plan['ports']['hub']}-*")) == []
 
 
+@pytest.mark.once
 def test_hub_survives_what_killed_it(seeded: Callable[[Path], Path], tmp_path: Path) -> None:
     """One data folder through its worst days, each start finding what the last one kept."""
     data_dir = seeded(tmp_path / "data")

@@ -304,6 +304,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
         process.wait(10)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "program",
     [XARRAY_AND_S3FS, PARTS_WITH_S3FS, XARRAY_AND_OBSTORE, PLAIN_OBSTORE, BOTOCORE, GDAL, RCLONE],
@@ -330,6 +331,7 @@ ASK = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("pays", [True, False])
 @pytest.mark.parametrize("client", ASK)
 def test_clients_say_who_pays(client: str, pays: bool, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from tests.services.credentials.versitygw import VersityGW
 SHORT = Limits(lifetime_seconds=6, keep_seconds=3, jitter_seconds=0, least_seconds=1, recheck_seconds=0.5)
 
 
+@pytest.mark.once
 async def test_every_client_works_across_two_ends_of_its_keys(place: Place, gateway: VersityGW) -> None:
     names = [f"user-of-{name}" for name in S3]
     for name in names:

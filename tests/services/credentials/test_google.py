@@ -334,6 +334,7 @@ async def test_no_address_with_a_token_is_logged(
 SHORT = Limits(lifetime_seconds=8, keep_seconds=4, jitter_seconds=0, least_seconds=1, recheck_seconds=0.5)
 
 
+@pytest.mark.once
 async def test_every_client_works_across_two_ends_of_its_token(
     google_place: GooglePlace, fake: FakeGoogle
 ) -> None:
