@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from urllib.request import OpenerDirector
-
 import psutil
+
+from tests.stack import signed_in
 
 PAGES = (
     "hub/home",
@@ -23,14 +23,25 @@ ADMINS_PAGES = (
 )
 
 
-def pages(browser: OpenerDirector, url: str, *paths: str) -> str:
-    """Return what the pages of somebody who is signed in say; each of them has to be there."""
+def pages(url: str, alices_password: str, admins_password: str) -> str:
+    """Return what the pages say that Alice and an admin may open; each of them has to be there.
+
+    Args:
+        url: of the hub, with a slash at its end.
+        alices_password: Alice's.
+        admins_password: that of ``admin``.
+    """
     texts = []
-    for path in paths:
-        with browser.open(url + path, timeout=60) as answer:
-            assert answer.status == 200, path
-            assert "/hub/login" not in answer.url, path
-            texts.append(answer.read().decode())
+    for name, password, paths in (
+        ("alice", alices_password, PAGES),
+        ("admin", admins_password, ADMINS_PAGES),
+    ):
+        browser = signed_in(url, name, password)
+        for path in paths:
+            with browser.open(url + path, timeout=60) as answer:
+                assert answer.status == 200, path
+                assert "/hub/login" not in answer.url, path
+                texts.append(answer.read().decode())
     return "\n".join(texts)
 
 
