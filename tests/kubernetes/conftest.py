@@ -13,12 +13,17 @@ from tests.kubernetes.cluster import Cluster, Elsewhere, Unsupported, up
 from tests.kubernetes.cluster.cluster import untested_packages
 from tests.kubernetes.cluster.progress import Progress
 
-# Its first start on a machine builds Kubernetes.
-_FIRST_START_SECONDS = 1800
+# What the first test that has one of these makes on a machine that has never done it: Kubernetes, and images.
+_LONG_AT_FIRST = ("cluster", "images")
+_FIRST_SECONDS = 1800
+
+
+def _is_here(item: pytest.Item) -> bool:
+    return Path(__file__).parent in item.path.parents
 
 
 def _uses_cluster(item: pytest.Item) -> bool:
-    return Path(__file__).parent in item.path.parents and "cluster" in getattr(item, "fixturenames", ())
+    return _is_here(item) and "cluster" in getattr(item, "fixturenames", ())
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -29,10 +34,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the first test that uses the cluster the time to make it."""
-    first = next(filter(_uses_cluster, items), None)
-    if first:
-        first.add_marker(pytest.mark.timeout(_FIRST_START_SECONDS))
+    """Give the first test that uses the cluster the time to make it, and the first that uses images."""
+    for fixture in _LONG_AT_FIRST:
+        using = (item for item in items if _is_here(item) and fixture in getattr(item, "fixturenames", ()))
+        if first := next(using, None):
+            first.add_marker(pytest.mark.timeout(_FIRST_SECONDS))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -13,6 +13,9 @@ from tests.kubernetes.hub.clusters import no_pods_left
 from tests.kubernetes.images.building import build
 from tests.kubernetes.research_hub import ResearchHub
 
+# An image of another Python is built and loaded for it.
+pytestmark = pytest.mark.timeout(900)
+
 _CONNECT = """
 import json, sys, warnings
 from dask_gateway import Gateway
