@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.kubernetes.hub.clusters import WORK, no_pods_left
 from tests.kubernetes.research_hub import Person, ResearchHub
 
 CLUSTERS = 20
 
 
+@pytest.mark.timeout(600)
 def test_twenty_clusters_in_a_row_lose_nothing(alice: Person, hub: ResearchHub) -> None:
     totals = [alice.run_python(WORK)["total"] for _ in range(CLUSTERS)]
     no_pods_left(hub)
