@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scalablehub.decisions import State, User, decide, explain, in_every_group
+from scalablehub.decisions import Decision, State, User, decide, explain, in_every_group
 from scalablehub.description import (
     Description,
     DescriptionError,
@@ -83,7 +83,7 @@ def summary(description: Description) -> str:
     """
     if missing := list(check_complete(description)):
         raise DescriptionError(Problem(f"ScalableHub.{where}", sentence) for where, sentence in missing)
-    for refusal in _refusals(description, User("anybody")):
+    if refusal := _refusal(description, decide(resolve(description), User("anybody"))):
         raise DescriptionError([Problem("ScalableHub.buckets", f"let nobody start a server. {refusal}")])
     counted = [_counted(len(getattr(description, section)), kind) for section, kind in _KINDS]
     dask = "Dask" if description.dask is not None else "no Dask"
@@ -93,32 +93,31 @@ def summary(description: Description) -> str:
 
 def cautions(description: Description) -> list[str]:
     """Return a line about each thing that can be used and is hardly meant."""
+    decision = decide(resolve(description), in_every_group(description))
+    refusal = _refusal(description, decision)
     found = [
         *egress_warnings(description.region, description.buckets),
         *key_warnings(description.credentials, description.buckets),
-        *_large_policies(description),
-        *(
-            ("buckets", f"differ too much for one person. {sentence}")
-            for sentence in _refusals(description, in_every_group(description))
-        ),
+        *_large_policies(description, decision),
+        *([("buckets", f"differ too much for one person. {refusal}")] if refusal else []),
     ]
     return [f"Take care: ScalableHub.{place} {sentence}." for place, sentence in found]
 
 
-def _refusals(description: Description, user: User) -> Iterator[str]:
-    """Yield the sentence with which a server of a user's would be refused for their buckets."""
+def _refusal(description: Description, decision: Decision) -> str | None:
+    """Return why a server of somebody with these buckets would not start, without a full stop."""
     try:
-        data_environment(description, decide(resolve(description), user), {}, None)
+        data_environment(description, decision, {}, None)
     except PublicError as error:
-        yield error.message.removesuffix(".")
+        return error.message.removesuffix(".")
+    return None
 
 
-def _large_policies(description: Description) -> Iterator[tuple[str, str]]:
-    """Yield (place, sentence) if who is in every group would have more buckets than keys can open."""
+def _large_policies(description: Description, decision: Decision) -> Iterator[tuple[str, str]]:
+    """Yield (place, sentence) if somebody with these buckets would have more than keys can open."""
     keys = description.credentials.s3 if description.credentials is not None else None
     if keys is None:
         return
-    decision = decide(resolve(description), in_every_group(description))
     try:
         policy_text(decision, keys.endpoint)
     except PublicError as error:
@@ -141,7 +140,8 @@ def view(description: Description, user: User) -> str:
     )
     has_data = any(bucket.is_open for bucket in decision.buckets)
     catalogue = f"\n\nThe data, in a notebook:  {LINE}" if has_data else ""
-    refused = "".join(f"\n\nTheir servers do not start. {words}." for words in _refusals(description, user))
+    refusal = _refusal(description, decision)
+    refused = f"\n\nTheir servers do not start. {refusal}." if refusal else ""
     return f"{user.name}, in {groups}:\n\n{table}{catalogue}{refused}"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scalablehub.decisions import Decision
-from scalablehub.description import Credentials, Description
+from scalablehub.description import Credentials, Description, GoogleCredentials, S3Credentials
 from scalablehub.storage.buckets import BucketAccess
 from scalablehub.storage.credentials import (
     CONFLICTING,
@@ -87,11 +87,12 @@ def asking_environment(credentials: Credentials | None, decision: Decision, aski
         asking: where the processes ask.
     """
     environment: dict[str, str] = {}
-    if _asks_in_s3(credentials, decision):
+    s3, google = _asked_for(credentials, decision)
+    if s3 is not None:
         environment |= credential_environment(asking.url, asking.token_file)
     # Who has no bucket there keeps what they have of Google's: these variables would take it away.
-    if credentials is not None and credentials.google is not None and _asks_google(credentials, decision):
-        environment |= google_environment(asking.metadata_host, credentials.google.project)
+    if google is not None:
+        environment |= google_environment(asking.metadata_host, google.project)
     return environment
 
 
@@ -102,7 +103,7 @@ def needs_keys(credentials: Credentials | None, decision: Decision) -> bool:
         credentials: of the hub's description.
         decision: what the user may have.
     """
-    return _asks_in_s3(credentials, decision) or _asks_google(credentials, decision)
+    return any(kind is not None for kind in _asked_for(credentials, decision))
 
 
 def without_conflicts(environment: Mapping[str, str]) -> dict[str, str]:
@@ -137,13 +138,15 @@ def bucket_access(decision: Decision, keys: Keys) -> list[BucketAccess]:
     ]
 
 
-def _asks_in_s3(credentials: Credentials | None, decision: Decision) -> bool:
-    keys = credentials.s3 if credentials is not None else None
-    return keys is not None and any(
-        bucket.is_open and is_in_s3(bucket, keys.endpoint) for bucket in decision.buckets
+def _asked_for(
+    credentials: Credentials | None, decision: Decision
+) -> tuple[S3Credentials | None, GoogleCredentials | None]:
+    """Return of the kinds of keys that the service makes those that the user has buckets for."""
+    if credentials is None:
+        return None, None
+    s3, google = credentials.s3, credentials.google
+    buckets = [bucket for bucket in decision.buckets if bucket.is_open]
+    return (
+        s3 if s3 is not None and any(is_in_s3(bucket, s3.endpoint) for bucket in buckets) else None,
+        google if any(is_google(bucket) for bucket in buckets) else None,
     )
-
-
-def _asks_google(credentials: Credentials | None, decision: Decision) -> bool:
-    given = credentials is not None and credentials.google is not None
-    return given and any(bucket.is_open and is_google(bucket) for bucket in decision.buckets)

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from scalablehub.decisions import BucketChoice, DatasetChoice, Decision
 from scalablehub.description.units import format_bytes
-from scalablehub.storage.places import endpoint_of, is_google
+from scalablehub.storage.places import is_google, stated_endpoint
 
 VARIABLE = "HUB_CATALOG"
 MOST_CHARACTERS = 100_000
@@ -66,7 +66,7 @@ def _storage_options(bucket: BucketChoice) -> dict[str, Any]:
         return {"token": "anon"}
     # The environment may lead to another store, or another account.
     if bucket.url.startswith("s3://"):
-        return {"anon": True, "endpoint_url": endpoint_of(bucket)}
+        return {"anon": True, "endpoint_url": stated_endpoint(bucket.endpoint, bucket.region)}
     return {"anon": True} | ({"account_name": bucket.account} if bucket.account else {})
 
 

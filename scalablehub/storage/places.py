@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Protocol
 
 from scalablehub.decisions import BucketChoice
 from scalablehub.errors import PublicError, shown
 
 # A bucket, then parts of a prefix as the description and `User.slug` write them.
 _SAFE = re.compile(r"[a-z0-9]+://([a-z0-9][a-z0-9._-]*)((?:/[A-Za-z0-9_=@+.~%-]+)*)")
-
-
-class HasPlace(Protocol):
-    """What is in a store at an endpoint, where None is Amazon's own, in a region, where None is not said."""
-
-    @property
-    def endpoint(self) -> str | None:
-        """Address of the store."""
-
-    @property
-    def region(self) -> str | None:
-        """Region of the cloud."""
 
 
 def is_in_s3(bucket: BucketChoice, endpoint: str | None) -> bool:
@@ -34,10 +21,14 @@ def is_google(bucket: BucketChoice) -> bool:
     return bucket.url.startswith("gs://")
 
 
-def endpoint_of(bucket: HasPlace) -> str:
-    """Return where a bucket's store is, for a client that must not take the environment's."""
-    region = f".{bucket.region}" if bucket.region else ""
-    return bucket.endpoint or f"https://s3{region}.amazonaws.com"
+def stated_endpoint(endpoint: str | None, region: str | None) -> str:
+    """Return where a store of S3's kind is, for a client that must not take the environment's.
+
+    Args:
+        endpoint: as buckets have it; None is Amazon's own.
+        region: of Amazon's, as far as it is said.
+    """
+    return endpoint or f"https://s3{f'.{region}' if region else ''}.amazonaws.com"
 
 
 def place_of(bucket: BucketChoice, written_into: str) -> tuple[str, str]:

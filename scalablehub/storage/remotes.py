@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 
 from scalablehub.storage.buckets import BucketAccess
-from scalablehub.storage.places import endpoint_of
+from scalablehub.storage.places import stated_endpoint
 
 
 def remotes(buckets: Iterable[BucketAccess], region: str | None) -> dict[str, str]:
@@ -30,12 +30,11 @@ def remotes(buckets: Iterable[BucketAccess], region: str | None) -> dict[str, st
 
 def _in_s3(bucket: BucketAccess, region: str | None) -> dict[str, str]:
     options = {"provider": "Other" if bucket.endpoint else "AWS"} | _signing(bucket)
-    if bucket.anonymous:
-        options["endpoint"] = endpoint_of(bucket)
-        region = None
-    elif bucket.endpoint:
-        options["endpoint"] = bucket.endpoint
-    if told := bucket.region or region:
+    stated = stated_endpoint(bucket.endpoint, bucket.region)
+    if endpoint := stated if bucket.anonymous else bucket.endpoint:
+        options["endpoint"] = endpoint
+    # The region of the other buckets says nothing of a store elsewhere.
+    if told := bucket.region or (None if bucket.anonymous else region):
         options["region"] = told
     if bucket.requester_pays:
         options["requester_pays"] = "true"
