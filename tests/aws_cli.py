@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import subprocess
 import sys
 from pathlib import Path
 
+from tests.alone import alone
 from tests.kubernetes.cluster.settings import cache_dir
 
 VERSION = "1.45.11"
@@ -16,8 +16,7 @@ def aws_cli() -> Path:
     """Return the command, installing it where this version is not in the cache yet."""
     folder = cache_dir() / f"awscli-{VERSION}-{sys.version_info[0]}.{sys.version_info[1]}"
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(folder, "venv"):
         done = folder / "done"
         if not done.exists():
             uv = Path(sys.executable).with_name("uv")

@@ -45,6 +45,11 @@ def pages(url: str, alices_password: str, admins_password: str) -> str:
     return "\n".join(texts)
 
 
+def seen_in(text: str, secrets: set[str]) -> list[str]:
+    """Return the beginnings of those secrets that are in a text."""
+    return [secret[:12] for secret in secrets if secret in text]
+
+
 def command_lines() -> str:
     """Return the command lines of every process of this machine, as anybody on it sees them."""
     found = []

@@ -5,7 +5,7 @@ They have their keys from the credential service, with the environment that the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -107,7 +107,7 @@ def function(name: str, client: Client, variable: str = "SCRATCH_BUCKET") -> str
     """Return a function that writes and reads without a pause, and tells its turns and how many keys it saw.
 
     Args:
-        name: of the client; the function's is the same with ``_``.
+        name: of the client, from which that of the function is made.
         client: what it uses.
         variable: with the bucket's address.
     """
@@ -141,11 +141,8 @@ def loops(clients: Mapping[str, Client], variables: Mapping[str, str], aws: str 
     functions = "".join(
         function(name, client, variables.get(name, "SCRATCH_BUCKET")) for name, client in clients.items()
     )
-    return f"AWS = {aws!r}\n{functions}\nLOOPS = {{{_by_name(clients)}}}\n{_AT_ONCE}"
-
-
-def _by_name(names: Iterable[str]) -> str:
-    return ", ".join(f"{name!r}: {_identifier(name)}" for name in names)
+    by_name = ", ".join(f"{name!r}: {_identifier(name)}" for name in clients)
+    return f"AWS = {aws!r}\n{functions}\nLOOPS = {{{by_name}}}\n{_AT_ONCE}"
 
 
 def _identifier(name: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
+from tests.alone import alone
 from tests.kubernetes.cluster.settings import cache_dir
 
 
@@ -22,8 +22,7 @@ def go_program(package: str, version: str) -> Path:
     folder = cache_dir() / name / version
     found = folder / name
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(folder, name):
         if not found.exists():
             go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
             assert go, f"these tests build {name}, which needs Go; install it (https://go.dev/dl)"

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.go import go_program
 from tests.google_cloud.stand_in import StandIn
-from tests.services.credentials.versitygw import free_port
+from tests.stack import free_port
 
 PACKAGE = "github.com/fsouza/fake-gcs-server"
 VERSION = "v1.56.1"
@@ -92,8 +92,10 @@ def running_google(seconds: int) -> Iterator[FakeGoogle]:
         made = FakeGoogle()
         made.seconds = seconds
         asyncio.run_coroutine_threadsafe(made.start(), loop).result(300)
-        yield made
-        asyncio.run_coroutine_threadsafe(made.stop(), loop).result(30)
+        try:
+            yield made
+        finally:
+            asyncio.run_coroutine_threadsafe(made.stop(), loop).result(30)
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -21,13 +20,7 @@ from scalablehub.local.store import (
     store_environment,
     wait_until_ready,
 )
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+from tests.stack import free_port
 
 
 def a_store(folder: Path, secret_key: str | None = None) -> Store:

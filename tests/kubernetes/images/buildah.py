@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 PACKAGES = ("buildah", "debootstrap")
@@ -40,14 +37,6 @@ class Buildah:
         """Return whether an image is in the storage."""
         command = [*self.command, "inspect", "--type=image", name]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
-@contextmanager
-def alone(folder: Path, name: str) -> Iterator[None]:
-    """Let nobody else, in this process or another, build what goes by that name in a folder."""
-    with (folder / f"{name}.lock").open("w") as lock:
-        flock(lock, LOCK_EX)
-        yield
 
 
 def ensure_tools() -> None:

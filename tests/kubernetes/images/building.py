@@ -19,9 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scalablehub.local import proxy
+from tests.alone import alone
 from tests.kubernetes.cluster import versions
 from tests.kubernetes.images import debian
-from tests.kubernetes.images.buildah import Buildah, alone, ensure_tools
+from tests.kubernetes.images.buildah import Buildah, ensure_tools
 
 ROOT = Path(__file__).parents[3]
 IMAGES = ROOT / "images"

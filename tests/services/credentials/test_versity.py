@@ -14,7 +14,8 @@ from scalablehub.services.credentials.backends import StoreError, Wanted
 from scalablehub.services.credentials.backends.versity import Versity
 from scalablehub.services.credentials.vending import Limits
 from tests.services.credentials.conftest import Place, buckets_at, token_of
-from tests.services.credentials.versitygw import VersityGW, free_port
+from tests.services.credentials.versitygw import VersityGW
+from tests.stack import free_port
 
 WATCHFUL = Limits(recheck_seconds=0.1)
 POLICY = '{"Statement":[{"Action":["s3:GetObject"],"Effect":"Allow","Resource":["arn:aws:s3:::public/*"]}]}'

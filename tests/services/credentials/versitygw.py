@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import socket
 import subprocess
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 from tests.go import go_program
-from tests.stack import until
+from tests.stack import free_port, until
 
 PACKAGE = "github.com/versity/versitygw/cmd/versitygw"
 VERSION = "v1.8.0"
@@ -92,12 +91,6 @@ class VersityGW:
             process.terminate()
         for process in self._processes:
             process.wait(10)
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
 
 
 def code(error: BaseException) -> str:

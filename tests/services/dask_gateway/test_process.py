@@ -13,6 +13,7 @@ import pytest
 from scalablehub.services.dask_gateway.settings import read_settings
 from scalablehub.services.running import SettingsError, is_loopback
 from tests.services.dask_gateway.conftest import PREFIX, FakeGateway, FakeHub, Place
+from tests.stack import free_port
 
 ROOT = str(Path(__file__).parents[3])
 GOOD = {
@@ -107,14 +108,6 @@ async def serving(process: asyncio.subprocess.Process) -> None:
             if b"Serving" in line:
                 return
     raise AssertionError("it did not start")
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def test_without_its_environment_it_says_one_sentence_and_exits_with_2() -> None:
