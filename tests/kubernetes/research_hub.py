@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.google_cloud.fake import binary as fake_gcs_server
+from tests.keys import KEY_SECONDS
 from tests.kubernetes.cluster import Cluster, Reach, write_image
 from tests.kubernetes.deployment import crds, dask_gateway, google, object_store, values, zero_to_jupyterhub
 from tests.kubernetes.images import build
@@ -19,8 +20,6 @@ from tests.services.credentials.versitygw import binary as versitygw
 from tests.stack import call, until
 
 HUB, GATEWAY, DASK, STORE = "hub", "gateway", "dask", "store"
-GOOGLE_SECONDS = 12
-"""How long tokens for Google's buckets live."""
 _STORE_PORTS = [{"port": port, "protocol": "TCP"} for port in (object_store.PORT, google.GATE)]
 STORE_IMAGE = "localhost/scalablehub-store:test"
 TRAEFIK_IMAGE = "localhost/traefik:v3.3.5"
@@ -220,7 +219,7 @@ class ResearchHub:
         self.kubectl("wait", "--for=condition=Established", "--all", "crd", "--timeout=60s")
         self.kubectl.apply(values.shipped("beside-the-charts.yaml"))
         self.kubectl.apply([*object_store.manifests(STORE, self.images.store), _dask_to_store()])
-        self.kubectl.apply(google.manifests(STORE, self.images.store, self.images.user, GOOGLE_SECONDS))
+        self.kubectl.apply(google.manifests(STORE, self.images.store, self.images.user, KEY_SECONDS))
         self.kubectl.apply(self.credentials_manifests())
         self.upgrade_hub(wait=False)
         self.upgrade_gateway(wait=False)

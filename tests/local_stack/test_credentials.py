@@ -15,7 +15,7 @@ from tests.aws_cli import aws_cli
 from tests.canaries import command_lines, pages, seen_in
 from tests.google_cloud.fake import FakeGoogle, running_google
 from tests.google_cloud.stand_in import OWN
-from tests.keys import FOREIGN, START, STOP, TOKEN, TURNS, WRITE, ZARR, on_server, on_workers
+from tests.keys import FOREIGN, KEY_SECONDS, START, STOP, TOKEN, TURNS, WRITE, ZARR, on_server, on_workers
 from tests.services.credentials.versitygw import VersityGW
 from tests.stack import Client, Stack, call, running_stack, until
 
@@ -36,14 +36,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VersityGW]:
 
 @pytest.fixture(scope="module")
 def google() -> Iterator[FakeGoogle]:
-    """What stands in for Google, whose tokens live 12 s."""
-    with running_google(12) as running:
+    """What stands in for Google, whose tokens live as long as keys."""
+    with running_google(KEY_SECONDS) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory, store: VersityGW, google: FakeGoogle) -> Iterator[Stack]:
-    """A hub whose keys live 12 s."""
+    """A hub whose keys live for seconds."""
     raw: dict[str, Any] = yaml.safe_load(HUB.read_text())
     raw["LocalHub"].pop("sample_data")
     for bucket in raw["ScalableHub"]["buckets"].values():
@@ -65,7 +65,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory, store: VersityGW, google: Fake
         "AWS_ACCESS_KEY_ID": store.keys[0],
         "AWS_SECRET_ACCESS_KEY": store.keys[1],
         "GOOGLE_APPLICATION_CREDENTIALS": str(folder / "account.json"),
-        "SCALABLEHUB_KEY_SECONDS": "12",
+        "SCALABLEHUB_KEY_SECONDS": str(KEY_SECONDS),
     }
     arguments = (folder / "data", "--config", str(folder / "hub.yaml"))
     with running_stack(*arguments, environment=environment) as stack:
@@ -99,7 +99,7 @@ def test_zarr_of_both_versions_through_s3fs_and_obstore(alice: Client) -> None:
 
 @pytest.mark.once
 def test_work_goes_on_across_the_ends_of_keys(alice: Client, google: FakeGoogle) -> None:
-    """On a server and on a Dask worker at once, with every client: nothing pauses for 26 s."""
+    """On a server and on a Dask worker at once, with every client: nothing pauses over two ends."""
     alice.run_python(START)
     programs = [make(google.url, str(aws_cli())) for make in (on_server, on_workers)]
     with ThreadPoolExecutor() as at_once:
