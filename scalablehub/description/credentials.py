@@ -108,7 +108,8 @@ def key_warnings(credentials: Credentials | None, buckets: Mapping[str, Bucket])
     """
     if credentials is None:
         return
-    urls = {(bucket.url.partition("://")[0], bucket.endpoint) for bucket in buckets.values()}
+    opened = {name: bucket for name, bucket in buckets.items() if not bucket.anonymous}
+    urls = {(bucket.url.partition("://")[0], bucket.endpoint) for bucket in opened.values()}
     if (keys := credentials.s3) is not None:
         if ("s3", keys.endpoint) not in urls:
             where = f"at {keys.endpoint}" if keys.endpoint else "of Amazon's own"
@@ -123,7 +124,7 @@ def key_warnings(credentials: Credentials | None, buckets: Mapping[str, Bucket])
             )
         below = [
             name
-            for name, bucket in buckets.items()
+            for name, bucket in opened.items()
             if bucket.url.startswith("s3://") and bucket.endpoint is None and _has_prefix(bucket)
         ]
         if keys.backend == "sts" and keys.endpoint is None and keys.lists_buckets is None and below:

@@ -310,7 +310,7 @@ async def test_who_has_no_groups_is_in_the_log_by_name(caplog: pytest.LogCapture
         {"aud": "another hub"},
         {"aud": ["another hub"]},
         {"aud": None},
-        {"exp": time.time() - 3600},
+        {"exp": 1_500_000_000},
         {"exp": None},
         {"exp": "never"},
     ],
