@@ -15,7 +15,7 @@ lock() {  # FOLDER OUTPUT [OPTION …]
 
 # What the base has is left out, so that it stays as it is there.
 lock gateway gateway/requirements.txt --constraint constraints.txt "$@" $(
-  for package in aiohappyeyeballs aiohttp aiosignal attrs certifi cffi cryptography frozenlist idna multidict \
+  for package in aiohappyeyeballs aiohttp aiosignal attrs certifi cffi cryptography frozenlist idna kubernetes-asyncio multidict \
     propcache pycparser python-dateutil pyyaml six traitlets urllib3 yarl; do echo "--no-emit-package $package"; done)
 lock hub hub/requirements.txt --constraint constraints.txt "$@" $(
   for package in aiohappyeyeballs aiohttp aiosignal attrs certifi cffi charset-normalizer cryptography frozenlist idna \
