@@ -13,7 +13,7 @@ import yaml
 
 from tests.stack import Client, Program, Stack, running_stack, until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.stack, pytest.mark.once, pytest.mark.timeout(600)]
 
 HUB = Path(__file__).parents[2] / "scalablehub" / "local" / "hub.yaml"
 CLUSTERS = "services/dask-gateway/api/v1/clusters/"

@@ -19,7 +19,7 @@ from tests.keys import FOREIGN, KEY_SECONDS, START, STOP, TOKEN, TURNS, WRITE, Z
 from tests.services.credentials.versitygw import VersityGW
 from tests.stack import Client, Stack, call, running_stack, until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.stack, pytest.mark.once, pytest.mark.timeout(600)]
 
 HUB = Path(__file__).parents[2] / "scalablehub" / "local" / "hub.yaml"
 
@@ -97,7 +97,6 @@ def test_zarr_of_both_versions_through_s3fs_and_obstore(alice: Client) -> None:
     assert alice.run_python(ZARR) == [True] * 4
 
 
-@pytest.mark.once
 def test_work_goes_on_across_the_ends_of_keys(alice: Client, google: FakeGoogle) -> None:
     """On a server and on a Dask worker at once, with every client: nothing pauses over two ends."""
     alice.run_python(START)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.stack import Client, Program, Stack
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.stack, pytest.mark.once, pytest.mark.timeout(600)]
 
 CLUSTER = """
 from dask_gateway import Gateway

@@ -19,7 +19,7 @@ from tests.local_stack.conftest import RunHub
 from tests.local_stack.kernel import run_code
 from tests.stack import Client, Program, Stack, call, free_port, until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.stack, pytest.mark.once, pytest.mark.timeout(900)]
 
 CLUSTERS = "services/dask-gateway/api/v1/clusters/"
 
@@ -236,7 +236,6 @@ def assert_all_end(stack: Stack, processes: list[psutil.Process], timeout_second
         assert list(groups.memory.glob(f"scalablehub-{stack.plan['ports']['hub']}-*")) == []
 
 
-@pytest.mark.once
 def test_hub_survives_what_killed_it(seeded: Callable[[Path], Path], tmp_path: Path) -> None:
     """One data folder through its worst days, each start finding what the last one kept."""
     data_dir = seeded(tmp_path / "data")

@@ -12,7 +12,7 @@ from tests.homes import fill, mounted
 from tests.local_stack.conftest import RunHub
 from tests.stack import Client, Stack
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.stack, pytest.mark.once, pytest.mark.timeout(600)]
 
 NAME = "alice"
 

@@ -12,7 +12,7 @@ import scalablehub
 from tests.local_stack.kernel import Cell, run_notebook
 from tests.stack import Client, Stack, until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.stack, pytest.mark.once, pytest.mark.timeout(1800)]
 
 SHIPPED = Path(scalablehub.__file__).parent / "local" / "content" / "start.ipynb"
 

@@ -10,6 +10,8 @@ import pytest
 
 from tests.stack import Client
 
+pytestmark = [pytest.mark.stack, pytest.mark.once]
+
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial" / "one-core-to-fifty.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", TUTORIAL.read_text(), re.DOTALL)
 _THEN = """

@@ -19,6 +19,8 @@ from scalablehub.decisions import User
 from tests.services.credentials.conftest import Place, token_of
 from tests.services.credentials.versitygw import VersityGW, code
 
+pytestmark = pytest.mark.once
+
 SECRET = b"canary-bobs-object"
 
 
