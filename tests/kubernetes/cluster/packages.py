@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+
+from tests.alone import alone
 
 from .errors import Unsupported
 
@@ -41,7 +44,14 @@ def missing(packages: Mapping[str, str]) -> list[str]:
 
 def install(packages: Mapping[str, str]) -> list[str]:
     """Install what is missing, and return it; only root may, and only with apt."""
-    wanted = missing(packages)
+    if not missing(packages):
+        return []
+    # Two at a time would refuse each other.
+    with alone(Path(tempfile.gettempdir()), "scalablehub-debian-packages"):
+        return _install(missing(packages))
+
+
+def _install(wanted: list[str]) -> list[str]:
     if not wanted:
         return []
     if os.geteuid() != 0 or not shutil.which("apt-get", path=PATH):

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
-
-PACKAGES = ("buildah", "debootstrap")
-"""The Debian packages that building takes."""
 
 
 class Buildah:
@@ -37,27 +32,3 @@ class Buildah:
         """Return whether an image is in the storage."""
         command = [*self.command, "inspect", "--type=image", name]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
-def ensure_tools() -> None:
-    """Install what building takes, where it is missing and we may.
-
-    Raises:
-        RuntimeError: it is missing and we may not, or the installation failed.
-    """
-    missing = [package for package in PACKAGES if shutil.which(package) is None]
-    if not missing:
-        return
-    install = ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *missing]
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise RuntimeError(f"Building images takes {' and '.join(missing)}; run as root: {' '.join(install)}")
-    for command in (["apt-get", "update", "-qq"], install):
-        done = subprocess.run(
-            command,
-            env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")

@@ -20,9 +20,9 @@ from pathlib import Path
 
 from scalablehub.local import proxy
 from tests.alone import alone
-from tests.kubernetes.cluster import versions
+from tests.kubernetes.cluster import packages, versions
 from tests.kubernetes.images import debian
-from tests.kubernetes.images.buildah import Buildah, ensure_tools
+from tests.kubernetes.images.buildah import Buildah
 
 ROOT = Path(__file__).parents[3]
 IMAGES = ROOT / "images"
@@ -65,6 +65,7 @@ def build(name: str, base: str = "trixie", *, jupyterhub: int = 5, r: bool = Tru
         r: whether the user image has R; without it the build is shorter.
 
     Raises:
+        Unsupported: what building takes is missing, and cannot be installed.
         RuntimeError: it cannot be built here; the error has the end of the build's own words.
     """
     started = time.monotonic()
@@ -90,7 +91,7 @@ def build(name: str, base: str = "trixie", *, jupyterhub: int = 5, r: bool = Tru
         buildah = Buildah(folder)
         debian_image = f"localhost/scalablehub-debian-{base}:{_digest(debian.recipe(base))}"
         with alone(folder, "debian"):
-            ensure_tools()
+            packages.install(packages.IMAGES)
             debian.ensure(buildah, base, debian_image)
         base_image = f"localhost/scalablehub-base-{BASE_OF[name]}:{base_key}"
         if not buildah.has(base_image):
