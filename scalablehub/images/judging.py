@@ -24,6 +24,9 @@ STANDARD_INTERFACES: Mapping[str, Interface] = {
 OLDEST_CURED_DISTRIBUTED = "2022.3.0"
 """The first in which clients run what they are given before they connect."""
 
+FIRST_SLOW_JSONSCHEMA = "4.25"
+"""The first that compiles a grammar when it is imported (python-jsonschema/jsonschema#1428)."""
+
 
 class Level(StrEnum):
     """How much a finding matters."""
@@ -111,6 +114,18 @@ def _about_servers(report: Report, hub: Hub) -> Iterable[Finding]:
     if all(report.packages.get(name) is None for name in ("jupyter_server", "notebook")):
         yield Finding(
             Level.MISSING, "jupyter-server", "has nothing for a browser to open; add: pip install jupyterlab"
+        )
+    jsonschema = report.packages.get("jsonschema")
+    if (
+        jsonschema is not None
+        and report.packages.get("rfc3987-syntax") is not None
+        and _numbers(jsonschema) >= _numbers(FIRST_SLOW_JSONSCHEMA)
+    ):
+        yield Finding(
+            Level.NOTE,
+            "jsonschema",
+            f"{jsonschema} compiles a grammar that Jupyter does not use, some seconds of every start of a "
+            f"server; add: pip install 'jsonschema<{FIRST_SLOW_JSONSCHEMA}'",
         )
 
 

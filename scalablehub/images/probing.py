@@ -21,6 +21,8 @@ PACKAGES = (
     "dask-gateway",
     "dask-labextension",
     "jupyter-server-proxy",
+    "jsonschema",
+    "rfc3987-syntax",
 )
 COMMANDS = ("jupyterhub-singleuser", "dask", "dask-scheduler", "R")
 

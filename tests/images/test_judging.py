@@ -48,6 +48,15 @@ def said(changes: dict[str, Any], **hub: Any) -> list[str]:
         ),
         ({"packages": {"jupyterhub": "5.5.4"}}, []),
         (
+            {"packages": {"jsonschema": "4.26.0", "rfc3987-syntax": "1.1.0"}},
+            [
+                "note: jsonschema 4.26.0 compiles a grammar that Jupyter does not use, some seconds of every "
+                "start of a server; add: pip install 'jsonschema<4.25'"
+            ],
+        ),
+        ({"packages": {"jsonschema": "4.24.1", "rfc3987-syntax": "1.1.0"}}, []),
+        ({"packages": {"jsonschema": "4.26.0", "rfc3987-syntax": None}}, []),
+        (
             {"packages": {"jupyter_server": None, "notebook": None}},
             ["missing: jupyter-server has nothing for a browser to open; add: pip install jupyterlab"],
         ),
