@@ -3,10 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
-SHELL := bash
-.SHELLFLAGS := -o pipefail -c
 
-.PHONY: up test test-here test-kubernetes bench lint browser registry homes cluster cluster-down clean images help
+.PHONY: up test bench lint browser registry homes cluster cluster-down clean images help
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*##/  make \1  /p' $(MAKEFILE_LIST)
@@ -14,16 +12,8 @@ help:  ## say what there is
 up: $(READY)  ## run the whole hub on this machine; pass options as ARGS="--port 8001"
 	@$(BIN)/scalablehub up $(ARGS)
 
-test: $(READY) browser registry homes lint  ## run every test, against each supported JupyterHub and Python that is here
-	@# Beside each other, since both wait for servers and pods as long as they compute.
-	@$(MAKE) --no-print-directory --jobs=2 test-here test-kubernetes
-
-# By whole lines, so that one does not write into those of the other.
-test-here: $(READY) browser registry homes
-	@$(BIN)/nox -s tests others 2>&1 | sed --unbuffered ''
-
-test-kubernetes: $(READY)
-	@$(BIN)/nox -s kubernetes 2>&1 | sed --unbuffered ''
+test: $(READY) browser registry homes  ## run every test, against each supported JupyterHub and Python that is here
+	@$(BIN)/nox
 
 bench: $(READY)  ## measure, print a table, and store it as JSON
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -17,6 +17,8 @@ nox.options.sessions = ["lint", "tests", "others", "kubernetes"]
 nox.options.error_on_missing_interpreters = True
 
 EXTRAS = ".[local,kubernetes,test]"
+# Each file in one process, since its tests share a hub, and the long ones of `tests/browser` first.
+AT_ONCE = ("-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile", "--no-loadscope-reorder")
 
 
 def newest_python() -> str:
@@ -55,7 +57,9 @@ def lint(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
     """Run all that this machine can do by itself, in the environment that runs nox: the newest JupyterHub."""
-    session.run(sys.executable, "-m", "pytest", "--ignore=tests/kubernetes", *session.posargs, external=True)
+    session.run(
+        sys.executable, "-m", "pytest", *AT_ONCE, "--ignore=tests/kubernetes", *session.posargs, external=True
+    )
 
 
 @nox.session(python=newest_python())
@@ -65,7 +69,9 @@ def others(session: nox.Session) -> None:
     Left out are the browser's tests, and the long ones that are marked ``once``.
     """
     session.install("-e", EXTRAS, "jupyterhub==5.5.*")
-    session.run("pytest", "-m", "not browser and not once", "--ignore=tests/kubernetes", *session.posargs)
+    session.run(
+        "pytest", *AT_ONCE, "-m", "not browser and not once", "--ignore=tests/kubernetes", *session.posargs
+    )
 
 
 @nox.session(venv_backend="none")

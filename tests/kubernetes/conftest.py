@@ -15,7 +15,7 @@ from tests.kubernetes.cluster.progress import Progress
 
 # What the first test that has one of these makes on a machine that has never done it: Kubernetes, and images.
 _LONG_AT_FIRST = ("cluster", "images")
-_FIRST_SECONDS = 2700
+_FIRST_SECONDS = 1800
 
 
 def _is_here(item: pytest.Item) -> bool:

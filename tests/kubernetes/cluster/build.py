@@ -195,7 +195,7 @@ def write_pins(wanted: str) -> None:
 
 def _compile(go: str, work: Path, target: Path, packages: tuple[str, ...], progress: Progress) -> None:
     """Build commands; tell now and then how many packages are done."""
-    command = [go, "build", "-v", *FLAGS, _linking(), "-o", f"{target}/", *packages]
+    command = ["nice", "-n", "5", go, "build", "-v", *FLAGS, _linking(), "-o", f"{target}/", *packages]
     seen, told = 0, progress.seconds
     last: list[str] = []
     with subprocess.Popen(
