@@ -18,8 +18,9 @@ from tests.bench.processes import running, wait_until_listening
 from tests.bench.proxies import LIST
 from tests.stack import free_port
 
+pytestmark = pytest.mark.once
 
-@pytest.mark.once
+
 def test_quick_run_stores_what_it_measured(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.bench", "--quick", "--only", "proxy", "--results", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=ROOT)
