@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from tests.stack import Stack, running_stack
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 PEOPLE = ("carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy", "kate", "mallory", "mia")
 NewPage = Callable[..., Page]
+_PASSED = pytest.StashKey[bool]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,6 +27,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
             item.add_marker(pytest.mark.timeout(600))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember of each test whether it passed."""
+    report = yield
+    if call.when == "call":
+        item.stash[_PASSED] = report.passed
+    return report
 
 
 @pytest.fixture(scope="package")
@@ -81,7 +93,7 @@ def keep_pictures(context: BrowserContext, name: str) -> None:
 
 @pytest.fixture
 def new_page(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[NewPage]:
-    """A function that opens a page where nobody has signed in yet; pictures of all are kept."""
+    """A function that opens a page where nobody has signed in yet; pictures are kept if the test fails."""
     contexts: list[BrowserContext] = []
 
     def new_page(**options: Any) -> Page:
@@ -91,7 +103,10 @@ def new_page(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[NewP
 
     yield new_page
     for number, context in enumerate(contexts):
-        keep_pictures(context, f"{request.node.name}-{number}")
+        if request.node.stash.get(_PASSED, False):
+            context.close()
+        else:
+            keep_pictures(context, f"{request.node.name}-{number}")
 
 
 @pytest.fixture

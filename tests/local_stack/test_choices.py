@@ -17,7 +17,7 @@ import yaml
 
 from tests.stack import Client, Stack, running_stack, signed_in
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.stack, pytest.mark.once, pytest.mark.timeout(300)]
 
 DEFAULT = yaml.safe_load((Path(__file__).parents[2] / "scalablehub" / "local" / "hub.yaml").read_text())
 DESCRIPTION: dict[str, Any] = {
