@@ -54,7 +54,7 @@ def clusters(client: Client) -> list[str]:
 def stop_all(client: Client) -> None:
     for name in clusters(client):
         client.call("DELETE", CLUSTERS + name)
-    until(lambda: not clusters(client), "no cluster is left", 120)
+    until(lambda: not clusters(client), "no cluster is left", 60)
 
 
 START = """
@@ -92,7 +92,7 @@ def test_clusters_end_when_their_server_has_stopped_and_no_others_do(hub: Stack)
             with started(alice) as (mine, _), started(alice, "second") as (seconds, _):
                 assert sorted(clusters(alice)) == sorted([mine, seconds])
             alice.stop_server("second")
-            until(lambda: clusters(alice) == [mine], "the cluster of the stopped server ends", 120)
+            until(lambda: clusters(alice) == [mine], "the cluster of the stopped server ends", 60)
             stop_all(alice)
         assert clusters(carol) == [others]
         stop_all(carol)
@@ -122,10 +122,10 @@ def test_clusters_of_who_leaves_the_group_end(hub: Stack) -> None:
     with server_of(hub, "carol") as carol, started(carol) as (name, _):
         admin.call("DELETE", "hub/api/groups/research/users", {"users": ["carol"]})
         try:
-            until(lambda: not hub_processes(hub, name), "the cluster's processes end", 120)
+            until(lambda: not hub_processes(hub, name), "the cluster's processes end", 60)
         finally:
             admin.call("POST", "hub/api/groups/research/users", {"users": ["carol"]})
-    until(lambda: clusters(hub.sign_in("carol")) == [], "no cluster is listed", 120)
+    until(lambda: clusters(hub.sign_in("carol")) == [], "no cluster is listed", 30)
 
 
 def hub_processes(hub: Stack, cluster: str) -> list[int]:

@@ -107,17 +107,17 @@ path = os.environ["SCRATCH_BUCKET"] + "/kept.txt"
     write = program + "with fsspec.open(path, 'w') as file: file.write('still here')\nsay(1)"
     assert alice.run_python(write) == 1
     kill(stack.part("rclone serve"))
-    stack.wait_for(r"the object store ended \(SIGKILL\) and is started again", 120)
-    until(lambda: stack.parts("rclone serve"), "the store runs", 120)
+    stack.wait_for(r"the object store ended \(SIGKILL\) and is started again", 20)
+    until(lambda: stack.parts("rclone serve"), "the store runs", 20)
     read = program + "with fsspec.open(path) as file: say(file.read().decode())"
     assert alice.run_python(read) == "still here"
 
 
 def test_proxy_comes_back_with_its_routes(stack: Stack, alice: Client) -> None:
     kill(stack.part("configurable-http-proxy"))
-    stack.wait_for(r"the proxy ended \(SIGKILL\) and is started again", 120)
-    until(lambda: answers(stack, "user/alice/api/status", client=alice), "alice's server is routed", 120)
-    until(lambda: answers(stack, CLUSTERS, client=alice), "the service is routed", 120)
+    stack.wait_for(r"the proxy ended \(SIGKILL\) and is started again", 20)
+    until(lambda: answers(stack, "user/alice/api/status", client=alice), "alice's server is routed", 40)
+    until(lambda: answers(stack, CLUSTERS, client=alice), "the service is routed", 40)
 
 
 def test_service_comes_back_while_a_client_computes(stack: Stack, alice: Client) -> None:
@@ -126,7 +126,7 @@ def test_service_comes_back_while_a_client_computes(stack: Stack, alice: Client)
         before = stack.part("scalablehub.services.dask_gateway")
         kill(before)
         assert program.ask("6 * 7") == 42
-        until(lambda: answers(stack, CLUSTERS, client=alice), "the service answers", 120)
+        until(lambda: answers(stack, CLUSTERS, client=alice), "the service answers", 60)
         assert stack.part("scalablehub.services.dask_gateway").pid != before.pid
         assert list(alice.call("GET", CLUSTERS)[1]) == [name]
         assert program.ask("6 * 7") == 42
@@ -138,11 +138,11 @@ def test_hub_comes_back_around_what_runs(stack: Stack, alice: Client) -> None:
         program.answer()
         kill(stack.part("jupyterhub -f"))
         assert program.ask("6 * 7") == 42
-        stack.wait_for(r"JupyterHub ended \(SIGKILL\) and is started again", 120)
-        until(lambda: answers(stack, "hub/health"), "the hub answers", 120)
+        stack.wait_for(r"JupyterHub ended \(SIGKILL\) and is started again", 20)
+        until(lambda: answers(stack, "hub/health"), "the hub answers", 60)
         assert program.ask("6 * 7") == 42
-        until(lambda: answers(stack, "user/alice/api/status", client=alice), "alice's server answers", 120)
-        until(lambda: answers(stack, CLUSTERS, client=alice), "the service answers", 120)
+        until(lambda: answers(stack, "user/alice/api/status", client=alice), "alice's server answers", 60)
+        until(lambda: answers(stack, CLUSTERS, client=alice), "the service answers", 60)
     assert [process.pid for process in alice.find_server()] == [server.pid]
     stack.sign_in("bob")
     assert len(stack.parts("scalablehub.services.dask_gateway")) == 1
@@ -155,14 +155,14 @@ def test_gateway_comes_back_without_its_clusters(stack: Stack, alice: Client) ->
         old = dask_processes(stack)
         assert len(old) == 2
         kill(stack.part("dask_gateway_server -f"))
-        stack.wait_for(r"dask-gateway ended \(SIGKILL\) and is started again", 120)
-        _, alive = psutil.wait_procs(old, timeout=60)
+        stack.wait_for(r"dask-gateway ended \(SIGKILL\) and is started again", 20)
+        _, alive = psutil.wait_procs(old, timeout=20)
         assert alive == []
-        until(lambda: answers(stack, CLUSTERS, client=alice), "the gateway answers", 120)
+        until(lambda: answers(stack, CLUSTERS, client=alice), "the gateway answers", 60)
         kind, words = program.ask("")
     assert kind != "no error"
     assert words
-    until(lambda: name not in alice.call("GET", CLUSTERS)[1], "the old cluster is not listed", 120)
+    until(lambda: name not in alice.call("GET", CLUSTERS)[1], "the old cluster is not listed", 30)
     status, report = alice.call("GET", CLUSTERS + name)
     assert (status, report["status"]) == (200, "FAILED")
     assert alice.run_python(NEW_CLUSTER) == 42
@@ -181,9 +181,9 @@ def test_kernels_of_a_killed_server_end(stack: Stack) -> None:
     kernels = server.children()
     assert len(kernels) == 1
     kill(server)
-    _, alive = psutil.wait_procs(kernels, timeout=60)
+    _, alive = psutil.wait_procs(kernels, timeout=20)
     assert alive == []
-    until(lambda: "" not in bob.call("GET", "hub/api/users/bob")[1]["servers"], "the hub knows", 120)
+    until(lambda: "" not in bob.call("GET", "hub/api/users/bob")[1]["servers"], "the hub knows", 30)
 
 
 def test_second_hub_over_the_same_data_is_refused(stack: Stack) -> None:
@@ -294,7 +294,7 @@ def without_sample_data(folder: Path) -> Path:
 def test_stop_while_a_part_starts_ends_well(tmp_path: Path, part: str, number: int) -> None:
     stack = Stack(tmp_path / "data", "--config", str(without_sample_data(tmp_path)), port=free_port())
     try:
-        stack.wait_for(f"Starting {part}", 120)
+        stack.wait_for(f"Starting {part}", 60)
         assert stack.stop(number) == 0
         assert stack.output.endswith("  Stopped. Users, homes and data are kept.")
         assert_all_end(stack, [])

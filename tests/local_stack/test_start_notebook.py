@@ -76,7 +76,7 @@ def test_no_cluster_is_left(hub: Stack, alice: Client, cells: list[Cell]) -> Non
 
 
 def test_no_dask_process_is_left(hub: Stack, cells: list[Cell]) -> None:
-    until(lambda: not hub.parts("-m dask "), "schedulers and workers end", 120)
+    until(lambda: not hub.parts("-m dask "), "schedulers and workers end", 30)
 
 
 def test_logs_of_the_cluster_are_kept(hub: Stack, cells: list[Cell]) -> None:
@@ -86,6 +86,6 @@ def test_logs_of_the_cluster_are_kept(hub: Stack, cells: list[Cell]) -> None:
     def kept() -> bool:
         return logs.is_dir() and not (hub.data_dir / "run" / "clusters" / name).exists()
 
-    until(kept, "the cluster's logs are moved", 120)
+    until(kept, "the cluster's logs are moved", 30)
     names = sorted(re.sub(r"[0-9a-f]{32}", "NAME", log.name) for log in logs.iterdir())
     assert names == ["scheduler.log", "worker-NAME.log", "worker-NAME.log"]

@@ -38,7 +38,7 @@ def stop_clusters(client: Client) -> None:
     """Stop every cluster of the user, and wait until they are gone."""
     for name in client.call("GET", CLUSTERS)[1]:
         client.call("DELETE", CLUSTERS + name)
-    until(lambda: client.call("GET", CLUSTERS)[1] == {}, "no cluster is listed", 120)
+    until(lambda: client.call("GET", CLUSTERS)[1] == {}, "no cluster is listed", 60)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import signal
@@ -12,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.alone import alone
 
 from . import addons, build, containers, network, packages, parts, pki, versions
 from .elsewhere import Forwarding, Loader, loading_command
@@ -183,8 +184,7 @@ class OwnCluster(Cluster):
 def _alone(settings: Settings) -> Iterator[None]:
     """Let one command at a time change a cluster."""
     settings.run.parent.mkdir(parents=True, exist_ok=True)
-    with settings.run.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(settings.run.parent, settings.name):
         yield
 
 

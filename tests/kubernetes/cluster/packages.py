@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from tests.alone import alone
 
 from .errors import Unsupported
+from .settings import cache_dir
 
 # Package -> a file that it brings.
 CLUSTER: dict[str, str] = {
@@ -44,25 +44,20 @@ def missing(packages: Mapping[str, str]) -> list[str]:
 
 def install(packages: Mapping[str, str]) -> list[str]:
     """Install what is missing, and return it; only root may, and only with apt."""
-    if not missing(packages):
-        return []
-    # Two at a time would refuse each other.
-    with alone(Path(tempfile.gettempdir()), "scalablehub-debian-packages"):
-        return _install(missing(packages))
-
-
-def _install(wanted: list[str]) -> list[str]:
+    wanted = missing(packages)
     if not wanted:
         return []
     if os.geteuid() != 0 or not shutil.which("apt-get", path=PATH):
         raise Unsupported(f"These Debian packages are missing: {' '.join(wanted)}.")
     quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "PATH": PATH}
-    for command in (
-        ["apt-get", "update", "-qq"],
-        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *wanted],
-    ):
-        run = subprocess.run(command, env=quiet, capture_output=True, text=True, check=False)
-        if run.returncode:
-            last = (run.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise Unsupported(f"'{' '.join(command[:2])}' of {' '.join(wanted)} failed: {last}")
+    update = ["apt-get", "update", "-qq"]
+    add = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *wanted]
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    # apt refuses a second one that comes meanwhile.
+    with alone(cache_dir(), "debian-packages"):
+        for command in (update, add):
+            run = subprocess.run(command, env=quiet, capture_output=True, text=True, check=False)
+            if run.returncode:
+                last = (run.stderr.strip().splitlines() or ["no reason given"])[-1]
+                raise Unsupported(f"'{' '.join(command[:2])}' of {' '.join(wanted)} failed: {last}")
     return wanted

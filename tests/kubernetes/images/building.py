@@ -21,6 +21,7 @@ from pathlib import Path
 from scalablehub.local import proxy
 from tests.alone import alone
 from tests.kubernetes.cluster import packages, versions
+from tests.kubernetes.cluster.settings import cache_dir
 from tests.kubernetes.images import debian
 from tests.kubernetes.images.buildah import Buildah
 
@@ -138,9 +139,7 @@ def packages_in(image: ImageTar) -> dict[str, str]:
 
 def cache_folder() -> Path:
     """Return the folder of what was built, which is made if it is missing."""
-    cache = os.environ.get("SCALABLEHUB_CACHE")
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = (Path(cache) if cache else home / "scalablehub") / "images"
+    folder = cache_dir() / "images"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -249,7 +249,7 @@ def test_the_token_ends_with_its_server_and_the_next_start_has_another(hub: Real
     until(lambda: hub.credentials(old)[0] == 401, "the token ends with the server", 5)
     hub.start_server()
     assert hub.token() != old
-    until(lambda: hub.credentials(hub.token())[0] == 200, "the next start has keys", 60)
+    until(lambda: hub.credentials(hub.token())[0] == 200, "the next start has keys", 5)
     assert hub.credentials(old)[0] == 401
 
 
@@ -257,7 +257,7 @@ def test_the_token_of_a_running_server_outlives_the_hub(hub: RealHub) -> None:
     token = hub.token()
     hub.kill()
     hub.start()
-    until(lambda: hub.credentials(token)[0] == 200, "the same token opens the same", 60)
+    until(lambda: hub.credentials(token)[0] == 200, "the same token opens the same", 30)
 
 
 def test_no_secret_is_in_any_log_or_process_list(hub: RealHub) -> None:
