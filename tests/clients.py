@@ -81,30 +81,42 @@ GOOGLE = {
 """``endpoint`` is that of what stands in for Google's store."""
 
 _FUNCTION = """
-def {function}(seconds, endpoint=None):
-    import os, time
+def {function}(endpoint=None):
+    import os
     bucket, prefix = os.environ["{variable}"].partition("://")[2].split("/", 1)
     {setup}
+    def turn(number):
+        key, value = f"{prefix}/{function}-{os.getpid()}-{number % 5}", str(number).encode()
+        {write}
+        assert ({read}) == value, number
+        return {key_id}
+    return turn
+"""
+_GO_ON = """
+def go_on(turn, seconds):
+    import time
     end, turns, used = time.monotonic() + seconds, 0, set()
     while time.monotonic() < end:
-        key, value = f"{prefix}/{function}-{os.getpid()}-{turns % 5}", str(turns).encode()
-        {write}
-        assert ({read}) == value, turns
-        used.add({key_id})
+        used.add(turn(turns))
         turns += 1
     return turns, len(used)
 """
+# One thread imports what clients need, some of it in their first turn: modules that import each other, as
+# urllib3's do, can lock each other out when several threads begin with different ones.
 _AT_ONCE = """
-def at_once(loops, seconds, endpoint):
+def at_once(clients, seconds, endpoint):
     from concurrent.futures import ThreadPoolExecutor
-    with ThreadPoolExecutor(len(loops)) as pool:
-        running = {name: pool.submit(loop, seconds, endpoint) for name, loop in loops.items()}
+    turns = {name: client(endpoint) for name, client in clients.items()}
+    for turn in turns.values():
+        turn(0)
+    with ThreadPoolExecutor(len(turns)) as pool:
+        running = {name: pool.submit(go_on, turn, seconds) for name, turn in turns.items()}
         return {name: each.result() for name, each in running.items()}
 """
 
 
 def function(name: str, client: Client, variable: str = "SCRATCH_BUCKET") -> str:
-    """Return a function that writes and reads without a pause, and tells its turns and how many keys it saw.
+    """Return a function that sets the client up and returns another: that writes, reads and tells the key.
 
     Args:
         name: of the client, from which that of the function is made.
@@ -127,11 +139,12 @@ def function(name: str, client: Client, variable: str = "SCRATCH_BUCKET") -> str
 
 def script(name: str, client: Client, seconds: float, endpoint: str = "") -> str:
     """Return a program that is one client for so long, and prints its turns."""
-    return f"{function(name, client)}\nprint('turns', {_identifier(name)}({seconds}, {endpoint!r})[0])"
+    turn = f"{_identifier(name)}({endpoint!r})"
+    return f"{function(name, client)}{_GO_ON}\nprint('turns', go_on({turn}, {seconds})[0])"
 
 
-def loops(clients: Mapping[str, Client], variables: Mapping[str, str], aws: str = "aws") -> str:
-    """Return the text of ``LOOPS``, functions by the names of clients, and of ``at_once``, which runs them.
+def clients_at_once(clients: Mapping[str, Client], variables: Mapping[str, str], aws: str = "aws") -> str:
+    """Return the text of ``CLIENTS``, functions by name, and of ``at_once``, which runs them side by side.
 
     Args:
         clients: by name.
@@ -142,8 +155,8 @@ def loops(clients: Mapping[str, Client], variables: Mapping[str, str], aws: str 
         function(name, client, variables.get(name, "SCRATCH_BUCKET")) for name, client in clients.items()
     )
     by_name = ", ".join(f"{name!r}: {_identifier(name)}" for name in clients)
-    return f"AWS = {aws!r}\n{functions}\nLOOPS = {{{by_name}}}\n{_AT_ONCE}"
+    return f"AWS = {aws!r}\n{functions}\nCLIENTS = {{{by_name}}}\n{_GO_ON}{_AT_ONCE}"
 
 
 def _identifier(name: str) -> str:
-    return name.replace("-", "_").replace(" ", "_").lower() + "_loop"
+    return name.replace("-", "_").replace(" ", "_").lower() + "_client"

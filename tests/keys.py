@@ -5,7 +5,7 @@ They have their keys from the credential service, with the environment that the 
 
 from __future__ import annotations
 
-from tests.clients import COMMAND_LINE, GOOGLE, S3, loops
+from tests.clients import COMMAND_LINE, GOOGLE, S3, clients_at_once
 
 SAY = """
 import json
@@ -79,7 +79,7 @@ with Gateway() as gateway:
     (report,) = gateway.list_clusters()
     with gateway.connect(report.name) as cluster, cluster.get_client() as client:
         say({
-            "loops": client.submit(at_once, LOOPS, SECONDS, ENDPOINT, pure=False).result(),
+            "clients": client.submit(at_once, CLIENTS, SECONDS, ENDPOINT, pure=False).result(),
             "zarr": client.submit(zarr_of_both_versions, pure=False).result(),
             "worker": client.submit(whoami, pure=False).result(),
             "scheduler": client.run_on_scheduler(whoami),
@@ -88,9 +88,9 @@ with Gateway() as gateway:
 """
 
 
-def _loops(endpoint: str, aws: str) -> str:
+def _programs(endpoint: str, aws: str) -> str:
     clients = {**S3, **GOOGLE, "AWS CLI": COMMAND_LINE}
-    text = loops(clients, dict.fromkeys(GOOGLE, "LAKE_BUCKET"), aws)
+    text = clients_at_once(clients, dict.fromkeys(GOOGLE, "LAKE_BUCKET"), aws)
     return f"{text}\nSECONDS, ENDPOINT = {SECONDS}, {endpoint!r}\n"
 
 
@@ -101,12 +101,12 @@ def on_server(endpoint: str, aws: str = "aws") -> str:
         endpoint: of what stands in for Google's store.
         aws: path of Amazon's command line.
     """
-    return f"{_loops(endpoint, aws)}\nsay(at_once(LOOPS, SECONDS, ENDPOINT))"
+    return f"{_programs(endpoint, aws)}\nsay(at_once(CLIENTS, SECONDS, ENDPOINT))"
 
 
 def on_workers(endpoint: str, aws: str = "aws") -> str:
     """Return the same for a worker of the only cluster, which also says who it is and what Zarr did there."""
-    return _loops(endpoint, aws) + _WHOAMI + _ZARR + _ON_WORKERS
+    return _programs(endpoint, aws) + _WHOAMI + _ZARR + _ON_WORKERS
 
 
 FOREIGN = """

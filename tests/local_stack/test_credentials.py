@@ -105,9 +105,9 @@ def test_work_goes_on_across_the_ends_of_keys(alice: Client, google: FakeGoogle)
         running = [at_once.submit(alice.run_python, program) for program in programs]
     server, found = (each.result() for each in running)
     alice.run_python(STOP)
-    for loops in (server, found["loops"]):
-        assert {client: turns for client, (turns, _) in loops.items() if turns < TURNS[client]} == {}
-        assert loops["boto3"][1] >= 3, "keys that were seen"
+    for clients in (server, found["clients"]):
+        assert {client: turns for client, (turns, _) in clients.items() if turns < TURNS[client]} == {}
+        assert clients["boto3"][1] >= 3, "keys that were seen"
     assert found["zarr"] == [True] * 4
     for part in ("worker", "scheduler"):
         said = found[part]

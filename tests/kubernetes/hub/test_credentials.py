@@ -126,9 +126,9 @@ def test_work_goes_on_across_the_ends_of_keys(gina: Person, hub: ResearchHub) ->
     finally:
         gina.run_python(SAY + STOP)
         no_pods_left(hub)
-    for loops in (server, found["loops"]):
-        assert {client: turns for client, (turns, _) in loops.items() if turns < TURNS[client]} == {}
-        assert loops["boto3"][1] >= 3, "keys that were seen"
+    for clients in (server, found["clients"]):
+        assert {client: turns for client, (turns, _) in clients.items() if turns < TURNS[client]} == {}
+        assert clients["boto3"][1] >= 3, "keys that were seen"
     assert found["zarr"] == [True] * 4
     cluster = found["cluster"].split(".")[-1]
     for part in ("worker", "scheduler"):
