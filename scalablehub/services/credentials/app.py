@@ -195,7 +195,10 @@ class Service:
     async def _watch(self) -> None:
         while True:
             for desk in self._desks:
-                await desk.recheck(self._identity, self._decide)
+                try:
+                    await desk.recheck(self._identity, self._decide)
+                except Exception as error:  # whatever it was, keys of those who leave have to end
+                    log.error("Who has keys could not be looked at: %s; again soon", type(error).__name__)
             await asyncio.sleep(self._recheck_seconds)
 
 

@@ -117,7 +117,9 @@ class Desk:
         except StoreError:
             # The next round tries again.
             return
-        self._people.pop(entry, None)
+        if not people:
+            # Who was given others while these ended is to be looked at again.
+            del self._people[entry]
         audit.info("%s", json.dumps({"user": entry.user, "ended": ended}))
 
 

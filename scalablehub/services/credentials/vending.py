@@ -133,17 +133,23 @@ class Vendor:
         return keys
 
     async def end(self, entry: Entry) -> bool:
-        """End all keys of an entry; False if the backend cannot. Raises StoreError and keeps the rest."""
+        """End the keys that an entry has now; False if the backend cannot.
+
+        Keys that somebody is given meanwhile are none of them.
+
+        Raises:
+            StoreError: the backend did not end one of them; it and the rest are kept.
+        """
         kept = self._kept.get(entry)
         if kept is None:
             return True
         if kept.making is not None:
             await asyncio.wait([kept.making])
         ended, kept.renew_at = True, 0
-        while kept.keys:
-            ended = await self._backend.end(kept.keys[-1]) and ended
-            kept.keys.pop()
-        if self._kept.get(entry) is kept and kept.making is None:
+        for keys in reversed(kept.keys.copy()):
+            ended = await self._backend.end(keys) and ended
+            kept.keys = [one for one in kept.keys if one is not keys]
+        if self._kept.get(entry) is kept and kept.making is None and not kept.keys:
             del self._kept[entry]
         return ended
 

@@ -7,48 +7,11 @@ import asyncio
 import pytest
 
 from scalablehub.errors import PublicError
-from scalablehub.services.credentials.backends import Keys, StoreError, Wanted
+from scalablehub.services.credentials.backends import StoreError, Wanted
 from scalablehub.services.credentials.vending import Limits, Vendor
+from tests.services.credentials.memory import Memory
 
 START = 1_000_000
-
-
-class Memory:
-    """A backend that counts; `fail` makes it refuse, `gate` makes it wait."""
-
-    limit = 10_000
-
-    def __init__(self) -> None:
-        self.wanted: list[Wanted] = []
-        self.ended: list[str] = []
-        self.fail = False
-        self.short: int | None = None
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def start(self) -> None: ...
-
-    async def close(self) -> None: ...
-
-    async def sweep(self, now: float) -> int:
-        return 0
-
-    async def issue(self, wanted: Wanted) -> Keys:
-        self.wanted.append(wanted)
-        await self.gate.wait()
-        if self.fail:
-            raise StoreError
-        number = len(self.wanted)
-        expires = (
-            wanted.expires
-            if self.short is None
-            else int(wanted.expires - wanted.lifetime_seconds + self.short)
-        )
-        return Keys(f"key-{number}", "secret", "", expires, str(number))
-
-    async def end(self, keys: Keys) -> bool:
-        self.ended.append(keys.access_key)
-        return True
 
 
 class Shop:
@@ -188,6 +151,21 @@ async def test_ending_ends_all_that_live() -> None:
     assert sorted(shop.backend.ended) == ["key-1", "key-2"]
     assert shop.vendor.entries == []
     assert await shop.key() == "key-3"
+
+
+async def test_keys_that_are_given_while_others_end_are_not_lost() -> None:
+    shop = Shop()
+    await shop.key()
+    entry = shop.vendor.entry("alice", "p")
+    shop.backend.end_gate.clear()
+    ending = asyncio.create_task(shop.vendor.end(entry))
+    await shop.backend.is_ending.wait()
+    assert await shop.key() == "key-2"
+    shop.backend.end_gate.set()
+    assert await ending
+    assert shop.backend.ended == ["key-1"]
+    assert await shop.vendor.end(entry)
+    assert shop.backend.ended == ["key-1", "key-2"]
 
 
 async def test_what_has_ended_is_forgotten() -> None:

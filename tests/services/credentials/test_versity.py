@@ -114,6 +114,26 @@ async def test_while_the_hub_is_away_no_keys_end(place: Place, gateway: VersityG
     assert not denied(alice)
 
 
+async def test_a_look_that_fails_is_not_the_last_one(
+    place: Place, gateway: VersityGW, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await place.start(
+        Versity(gateway.iam_endpoint, keys=gateway.keys), buckets_at(gateway.endpoint), WATCHFUL
+    )
+    alice = await place.boto(gateway, "alice")
+    sweep, fails = Versity.sweep, [RuntimeError("canary of a store"), StopAsyncIteration()]
+
+    async def odd(backend: Versity, now: float) -> int:
+        if fails:
+            raise fails.pop()
+        return await sweep(backend, now)
+
+    monkeypatch.setattr(Versity, "sweep", odd)
+    place.hub.people["alice"]["servers"] = {}
+    await soon(lambda: denied(alice), "alice's keys end")
+    assert "Who has keys could not be looked at: RuntimeError" in caplog.text
+
+
 async def test_a_restart_of_ours_ends_nobodys_work(place: Place, gateway: VersityGW) -> None:
     description = buckets_at(gateway.endpoint)
     await place.start(Versity(gateway.iam_endpoint, keys=gateway.keys), description, WATCHFUL)
