@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from scalablehub.description.ladder import as_written, gpus_of, room_of, rungs, share_of
+from scalablehub.description.ladder import as_written, gpus_of, may_be_rung, room_of, rungs, share_of
 from scalablehub.description.models import OWN_IMAGE, Description, NodePool, Size
 from scalablehub.description.units import format_bytes, format_cores
 
 
 def check_references(description: Description) -> Iterator[tuple[str, str]]:
     """Yield (place, sentence) for each name that is not there and each size that no node can hold."""
-    # A ladder of a node that is still to be measured may have any size; all is checked again, then.
-    unmeasured = any(pool.cores is None or pool.memory is None for pool in description.nodes.values())
     ladders = rungs(description)
     yield from _false_steps(description)
-    yield from _size_problems(description, ladders, unmeasured)
+    yield from _size_problems(description, ladders)
     yield from _interface_problems(description)
     if OWN_IMAGE in description.images:
         yield f"images.{OWN_IMAGE}", "is how users call an image of their own; choose another name"
-    if description.dask is not None and not unmeasured:
+    if description.dask is not None:
         sizes = {**description.sizes, **ladders}
         for worker in description.dask.workers or ():
-            if worker not in sizes:
+            if worker not in sizes and not may_be_rung(description, worker):
                 yield "dask.workers", _absent(worker, "sizes", sizes)
     yield from _scheduler_problems(description)
     variables = {name: bucket.variable for name, bucket in description.buckets.items()}
@@ -54,12 +52,13 @@ def check_complete(description: Description) -> Iterator[tuple[str, str]]:
 
 
 def _size_problems(
-    description: Description, ladders: Mapping[str, Mapping[str, str]], unmeasured: bool
+    description: Description, ladders: Mapping[str, Mapping[str, str]]
 ) -> Iterator[tuple[str, str]]:
     for name, size in description.sizes.items():
         node = size.node or ladders.get(name, {}).get("node")
         if node is None:
-            if not unmeasured:
+            # All is checked again when the machine is measured.
+            if not may_be_rung(description, name):
                 yield f"sizes.{name}.node", _nowhere(ladders)
         elif (pool := description.nodes.get(node)) is None:
             yield f"sizes.{name}.node", _absent(node, "nodes", description.nodes)

@@ -81,6 +81,17 @@ def rungs(description: Description) -> dict[str, dict[str, Any]]:
     return found
 
 
+def may_be_rung(description: Description, size: str) -> bool:
+    """Return whether a name can be that of a size of a ladder whose pool is not measured yet."""
+    return any(
+        size.startswith(rung_name(name, ""))
+        for name, pool in description.nodes.items()
+        if (pool.cores is None or pool.memory is None)
+        and pool.ladder is None
+        and all(named.node != name for named in description.sizes.values())
+    )
+
+
 def rung_name(pool: str, share: str) -> str:
     """Return the name of a ladder's size, such as ``highmem-1-4``."""
     return f"{pool}-{share.replace('/', '-')}"

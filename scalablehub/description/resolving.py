@@ -22,6 +22,8 @@ def resolve(
 ) -> Description:
     """Return the description with every 'this-machine' and every share of a node worked out.
 
+    A size that changes one of a ladder is left out as long as the ladder's machine is not measured.
+
     Args:
         description: what the admin wrote.
         machine: the capacity that stands for ``instance: this-machine``.
@@ -47,6 +49,9 @@ def resolve(
         if pool["cores"] is not None and pool["memory"] is not None:
             pool["ladder"] = ladder_of(measured, name)
     for name in [*ladders, *(name for name in measured.sizes if name not in ladders)]:
+        if name not in ladders and measured.sizes[name].node is None:
+            del raw["sizes"][name]
+            continue
         written = measured.sizes[name].model_dump(exclude_defaults=True) if name in measured.sizes else {}
         raw["sizes"][name] = _measured(ladders.get(name, {}), written, measured)
     return load_description(raw)

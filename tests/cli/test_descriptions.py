@@ -124,6 +124,17 @@ def test_the_shipped_values_are_good(capsys: pytest.CaptureFixture[str]) -> None
     )
 
 
+def test_sizes_of_a_machine_that_is_measured_later_may_be_changed(
+    capsys: pytest.CaptureFixture[str], file: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "over.yaml"
+    other.write_text(
+        "ScalableHub: {nodes: {here: {instance: this-machine}}, sizes: {here-1-2: {display_name: Half}}}"
+    )
+    assert main(["check", "--config", str(file), "--config", str(other)]) == 0
+    assert capsys.readouterr().out.startswith("The description can be used: 4 sizes")
+
+
 @pytest.mark.parametrize(
     ("over", "words"),
     [

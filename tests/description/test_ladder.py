@@ -106,11 +106,29 @@ def test_the_ladder_of_this_machine_comes_when_it_is_measured() -> None:
         }
     )
     assert written.sizes["machine-1-2"].node is None
+    assert resolve(written).sizes == {}
     found = resolve(written, Capacity(2, 8 * GIB)).sizes
     assert {name: size.display_name for name, size in found.items()} == {
         "machine-1-2": "Half",
         "machine-1": "machine",
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "node"),
+    [
+        ("machine", {}),
+        ("small", {}),
+        ("machine-1-2", {"ladder": ["1/4"]}),  # is stated, so known
+    ],
+)
+def test_a_size_that_can_be_of_no_ladder_needs_a_node_before_machines_are_measured(
+    name: str, node: dict[str, Any]
+) -> None:
+    nodes = {"machine": {"instance": "this-machine"} | node}
+    assert problems(nodes, {name: {"display_name": "One"}})[0].startswith(
+        f"ScalableHub.sizes.{name}.node: is missing; write the node pool"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator
+from contextlib import suppress
+from importlib.resources import files
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
@@ -317,6 +321,48 @@ def test_any_input_is_accepted_or_refused_in_sentences(raw: Any) -> None:
             load_description(candidate)
         except DescriptionError as error:
             assert all(problem.place.startswith("ScalableHub") for problem in error.problems)
+
+
+JUNK: list[Any] = [
+    None,
+    1,
+    -1,
+    1.5,
+    True,
+    "x",
+    "",
+    [],
+    {},
+    ["x"],
+    {"zzz": 1},
+    [[]],
+    10**30,
+    [None],
+    {"": None},
+]
+SHIPPED = yaml.safe_load(files("scalablehub.local").joinpath("hub.yaml").read_text())["ScalableHub"]
+
+
+def places(node: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the way to each value in a description."""
+    yield at
+    entries = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in entries:
+        yield from places(value, (*at, key))
+
+
+@pytest.mark.parametrize("raw", [written(), SHIPPED], ids=["written", "shipped"])
+@pytest.mark.parametrize("junk", JUNK, ids=repr)
+def test_junk_at_any_place_is_accepted_or_refused_in_sentences(raw: dict[str, Any], junk: Any) -> None:
+    for *way, last in [at for at in places(raw) if at] + [(*at, "zzz") for at in places(raw)]:
+        candidate = copy.deepcopy(raw)
+        section: Any = candidate
+        for key in way:
+            section = section[key]
+        if isinstance(section, dict) or (isinstance(section, list) and last != "zzz"):
+            section[last] = junk
+            with suppress(DescriptionError):
+                resolve(load_description(candidate))
 
 
 def test_canonical_json_is_the_same_text_for_the_same_meaning() -> None:
