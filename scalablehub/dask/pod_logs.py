@@ -111,18 +111,19 @@ class PodLogs:
         self._endings.clear()
         try:
             async with Watch() as watch:
-                async for event in watch.stream(
-                    self._core.list_namespaced_pod,
-                    self._namespace,
-                    label_selector=f"{self._selector},{_PARTS}",
-                    timeout_seconds=_WATCH_SECONDS,
-                ):
-                    self.hear(event["raw_object"], is_gone=event["type"] == "DELETED")
+                async for event in watch.stream(self._list, timeout_seconds=_WATCH_SECONDS):
+                    self.hear(event["object"], is_gone=event["type"] == "DELETED")
         except ApiException as error:
             if error.status == 403:
                 self._tell("watch", "pods")
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            self._log.debug("Pods of clusters cannot be watched just now: %s", error)
+        except Exception as error:  # a watch that is cut off can end with anything; the next one begins anew
+            self._log.debug("Pods of clusters cannot be watched just now: %r", error)
+
+    async def _list(self, **how: Any) -> Any:
+        """Ask for the pods of all clusters; a watch of this takes each as it is and judges none."""
+        return await self._core.list_namespaced_pod(
+            self._namespace, label_selector=f"{self._selector},{_PARTS}", **how
+        )
 
     def hear(self, pod: Mapping[str, Any], *, is_gone: bool = False) -> None:
         """Take in what Kubernetes says of a pod."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from enum import StrEnum
 from ssl import SSLContext
 from typing import Any
@@ -87,11 +86,10 @@ class DescriptionSource(LoggingConfigurable):
 
     async def stop(self) -> None:
         """Ask no more."""
-        for task in (self._keeping, self._asking):
-            if task is not None:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+        tasks = [task for task in (self._keeping, self._asking) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
 
@@ -130,7 +128,10 @@ class DescriptionSource(LoggingConfigurable):
         while True:
             await asyncio.sleep(pause if self._description is None else self.period)
             pause = min(pause * 2, self.period)
-            await self.refresh()
+            try:
+                await self.refresh()
+            except Exception:
+                self.log.exception("The hub cannot be asked for its description; it is asked again")
 
     async def _ask(self) -> None:
         if self._session is None:

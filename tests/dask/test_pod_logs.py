@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiohttp import web
+from kubernetes_asyncio.client import ApiClient, Configuration, CoreV1Api
 from kubernetes_asyncio.client.rest import ApiException
 
 from scalablehub.dask import pod_logs
 from scalablehub.dask.pod_logs import PodLogs
+from tests.services.dask_gateway.conftest import TinyServer
 
 
 class Response:
@@ -92,6 +96,30 @@ async def heard(logs: PodLogs, *pods: dict[str, Any]) -> None:
 
 async def read(logs: PodLogs) -> list[tuple[str, str, bool, str]]:
     return [(log.name, log.text, log.over, log.how) for log in await logs.of("users.c")]
+
+
+@pytest.mark.parametrize("cut", [b'{"type": "ADDED", "obj', b'{"type": "ADDED"}\n', b"\xff\n"], ids=repr)
+async def test_a_watch_that_is_cut_off_begins_anew(monkeypatch: pytest.MonkeyPatch, cut: bytes) -> None:
+    monkeypatch.setattr(pod_logs, "_PAUSE_SECONDS", 0)
+    event = {"type": "ADDED", "object": pod("w", state={"terminated": FAILED})}
+    watches, read = [cut, json.dumps(event).encode() + b"\n"], asyncio.Event()
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        if request.path.endswith("/log"):
+            read.set()
+            return web.Response(text="its log")
+        return web.Response(body=watches.pop(0) if watches else b"")
+
+    server = TinyServer(answer)
+    await server.start()
+    async with ApiClient(Configuration(host=f"http://127.0.0.1:{server.port}")) as api:
+        log = logging.getLogger("gateway")
+        logs = PodLogs(CoreV1Api(api), "users", "gw=1", {"users.c"}.__contains__, log)
+        following = asyncio.create_task(logs.follow())
+        await asyncio.wait_for(read.wait(), 10)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+    await server.stop()
 
 
 async def test_what_runs_is_read_when_somebody_looks(logs: PodLogs, core: Core) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from scalablehub.dask import source as source_module
 from scalablehub.dask.source import DescriptionSource
 from scalablehub.description import resolve
 from scalablehub.errors import PublicError
@@ -81,6 +82,16 @@ async def test_what_did_not_change_is_not_sent_again(hub: Hub, start: Start) -> 
 async def test_the_hub_is_asked_again_and_again(hub: Hub, start: Start) -> None:
     hub.describes(described())
     await start(period=1)
+    await asyncio.wait_for(hub.third.wait(), 10)
+
+
+async def test_a_question_that_ends_with_anything_is_not_the_last_one(
+    hub: Hub, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.describes(described())
+    await start(period=1)
+    monkeypatch.setattr(source_module, "read_shared", lambda body: 1 / 0)
+    hub.describes(described(**OTHER))
     await asyncio.wait_for(hub.third.wait(), 10)
 
 
