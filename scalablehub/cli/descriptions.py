@@ -17,7 +17,7 @@ from scalablehub.description import (
     load_description,
     resolve,
 )
-from scalablehub.errors import PublicError, shown
+from scalablehub.errors import PublicError
 from scalablehub.moving.values import locate, refuse_endless
 from scalablehub.spawner.overriding import merged
 from scalablehub.storage.access import data_environment
@@ -147,18 +147,10 @@ def view(description: Description, user: User) -> str:
 
 def _read(path: Path) -> Any:
     try:
-        import yaml
+        from scalablehub.yaml_files import read_yaml
     except ModuleNotFoundError:
-        raise PublicError("not-installed", "--config needs PyYAML; run: pip install pyyaml") from None
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PublicError(
-            "unreadable", f"{path}: {error.strerror}; give a readable file with --config."
-        ) from None
-    # PyYAML lets errors of Python's own through, such as of a date that is none.
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise PublicError("not-yaml", f"{path} is not YAML: {shown(str(error), 200)}") from None
+        raise PublicError("not-installed", "Reading files needs PyYAML; run: pip install pyyaml") from None
+    raw = read_yaml(path)
     return raw if isinstance(raw, Mapping) else {}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from datetime import date
 from difflib import get_close_matches
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
@@ -84,8 +85,8 @@ def _problem(model: type[BaseModel], place: str, error: dict[str, Any]) -> Probl
             return Problem(where, f"{shown(error['input'])} is not a section; write keys and values below it")
         case "tuple_type":
             return Problem(where, f"{shown(error['input'])} is not a list; write '- ' before each item")
-        case "string_type" if isinstance(error["input"], int | float):
-            return Problem(where, f"{shown(error['input'])} is not text; write it in quotes")
+        case "string_type" if isinstance(error["input"], int | float | date):
+            return Problem(where, f"{error['input']} is not text; write it in quotes")
         case "literal_error":
             return Problem(where, f"{shown(error['input'])} is unknown; write {error['ctx']['expected']}")
         case _:

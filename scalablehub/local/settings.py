@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-import yaml
 from pydantic import AfterValidator, Field
 
 from scalablehub.description import Description, DescriptionError, Problem, check_complete, load_description
@@ -15,6 +14,7 @@ from scalablehub.description.loading import validate
 from scalablehub.description.section import Section
 from scalablehub.description.units import Seconds
 from scalablehub.errors import PublicError
+from scalablehub.yaml_files import read_yaml
 
 DEFAULT_FILE = Path(__file__).with_name("hub.yaml")
 
@@ -103,23 +103,7 @@ def _unfit(description: Description, local: LocalHub) -> list[Problem]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PublicError(
-            "config-unreadable", f"{path}: {error.strerror}; give a readable file with --config."
-        ) from None
-    except UnicodeDecodeError:
-        raise PublicError("config-not-text", f"{path}: is not a text file in UTF-8.") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        words = getattr(error, "problem", None) or getattr(error, "reason", "it cannot be parsed")
-        raise PublicError("config-not-yaml", f"{path}{line}: not YAML: {words}.") from None
-    except ValueError as error:  # such as a date that no calendar has
-        raise PublicError("config-not-yaml", f"{path}: not YAML: {error}.") from None
-    except RecursionError:
-        raise PublicError("config-not-yaml", f"{path}: not YAML: it is nested too deeply.") from None
+    raw = read_yaml(path)
     if not isinstance(raw, dict):
         raise PublicError("config-empty", f"{path}: needs the sections ScalableHub and LocalHub.")
     return raw

@@ -91,8 +91,8 @@ def test_description_says_what_the_image_has_to_have(
 @pytest.mark.parametrize(
     ("written", "words"),
     [
-        (None, "No such file or directory; give a readable file with --config."),
-        ("hub: {", "is not YAML: "),
+        (None, "No such file or directory; give a readable file."),
+        ("hub: {", "not YAML: "),
         ("hub: {config: {}}", "has neither ScalableHub nor hub.config.ScalableHub."),
         ("ScalableHub: {imagse: {}}", "ScalableHub.imagse: unknown key"),
     ],

@@ -103,9 +103,9 @@ def test_a_file_that_is_there_is_left_alone(capsys: pytest.CaptureFixture[str], 
     [
         ("", "There is neither 'singleuser' nor 'hub' in the values"),
         ("- a list", "There is neither 'singleuser' nor 'hub' in the values"),
-        ("hub: {a: 2026-99-99}", "is not YAML"),
+        ("hub: {a: 2026-99-99}", ": not YAML: month must be in 1..12."),
         ("hub: &x {again: *x}", "refers to itself"),
-        ("hub: {{}", "is not YAML"),
+        ("hub: {{}", ", line 1: not YAML: expected "),
         (
             "one: {hub: {}}\ntwo: {hub: {}}",
             "There is more than one hub in the values; name one: one and two.",

@@ -47,7 +47,7 @@ def test_refusal_exits_1_with_one_line_and_no_traceback(
     code = main(["up", "--config", str(file), "--data-dir", str(tmp_path / "data")])
     output, errors = capsys.readouterr()
     assert (code, output) == (1, "")
-    assert errors == f"scalablehub: {file}: No such file or directory; give a readable file with --config.\n"
+    assert errors == f"scalablehub: {file}: No such file or directory; give a readable file.\n"
 
 
 def test_refusal_leaves_no_data_folder(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import copy
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import date
 from importlib.resources import files
 from typing import Any
 
@@ -256,6 +257,7 @@ def for_pods() -> dict[str, Any]:
         ("labels", {"cost center": "x"}, f".cost center: {NOT_A_KEY}"),
         ("labels", {"a": "-x"}, f".a: '-x' {NOT_A_VALUE}"),
         ("labels", {"a": 1}, ".a: 1 is not text; write it in quotes"),
+        ("labels", {"a": date(2026, 1, 2)}, ".a: 2026-01-02 is not text; write it in quotes"),
         (
             "directories.shared.claim",
             "A",

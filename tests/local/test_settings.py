@@ -51,36 +51,13 @@ def test_what_is_left_out_has_defaults(tmp_path: Path) -> None:
     [
         (b"", "FILE: needs the sections ScalableHub and LocalHub."),
         (b"[ScalableHub]", "FILE: needs the sections ScalableHub and LocalHub."),
-        (b"a: 1\nb: [", "FILE, line 2: not YAML: expected the node content, but found '<stream end>'."),
-        (b"a: b: c", "FILE, line 1: not YAML: mapping values are not allowed here."),
-        (b"a: *b", "FILE, line 1: not YAML: found undefined alias 'b'."),
-        (b"a: \x00", "FILE: not YAML: special characters are not allowed."),
-        (b"a: 2024-13-45", "FILE: not YAML: month must be in 1..12."),
-        (b"- " * 1000, "FILE: not YAML: it is nested too deeply."),
-        (b"\xff\xfe\x00", "FILE: is not a text file in UTF-8."),
-        (
-            b"!!python/object:os.system x",
-            "FILE, line 1: not YAML: could not determine a constructor for the tag "
-            "'tag:yaml.org,2002:python/object:os.system'.",
-        ),
     ],
-    ids=["empty", "list", "open", "colons", "alias", "nul", "date", "deep", "not text", "python"],
+    ids=["empty", "list"],
 )
 def test_file_that_is_not_settings_is_refused_in_a_sentence(
     tmp_path: Path, content: bytes, sentence: str
 ) -> None:
     assert refusal_of(write(tmp_path, content)) == sentence
-
-
-def test_file_that_is_absent_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    assert (
-        refusal_of(tmp_path / "absent")
-        == "FILE: No such file or directory; give a readable file with --config."
-    )
-
-
-def test_folder_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    assert refusal_of(tmp_path) == "FILE: Is a directory; give a readable file with --config."
 
 
 def test_unknown_section_is_refused_with_the_known_ones(tmp_path: Path) -> None:

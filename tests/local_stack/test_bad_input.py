@@ -105,12 +105,12 @@ def test_empty_file_says_what_it_needs(tmp_path: Path, data_dir: Path) -> None:
 def test_missing_file_is_named(tmp_path: Path, data_dir: Path) -> None:
     path = tmp_path / "none.yaml"
     line = refusal(data_dir, "--config", str(path))
-    assert line == f"{path}: No such file or directory; give a readable file with --config."
+    assert line == f"{path}: No such file or directory; give a readable file."
 
 
 def test_folder_as_file_is_refused(tmp_path: Path, data_dir: Path) -> None:
     line = refusal(data_dir, "--config", str(tmp_path))
-    assert line == f"{tmp_path}: Is a directory; give a readable file with --config."
+    assert line == f"{tmp_path}: Is a directory; give a readable file."
 
 
 def test_file_that_is_no_text_is_refused(tmp_path: Path, data_dir: Path) -> None:
