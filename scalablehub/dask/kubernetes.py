@@ -36,7 +36,6 @@ from scalablehub.dask.pod_logs import PodLogs
 from scalablehub.dask.pod_states import cluster_of, unschedulable, waiting_in_vain, worker_of
 from scalablehub.dask.pods import pod_config
 from scalablehub.dask.replicas import count_replicas, own_place
-from scalablehub.dask.source import DescriptionSource
 from scalablehub.dask.spending import Spent
 from scalablehub.dask.workers import Worker
 from scalablehub.decisions import Amount, Decision, Grant, ImageChoice, SizeChoice, scheduler_node
@@ -45,6 +44,7 @@ from scalablehub.description.units import format_seconds
 from scalablehub.errors import PublicError
 from scalablehub.pods import asking_in_pod, user_annotations, user_labels
 from scalablehub.pods.naming import SERVER_OF_CLUSTER
+from scalablehub.services.source import DescriptionSource
 from scalablehub.storage.access import needs_keys
 
 ROUTE = "/api/scalablehub/description"

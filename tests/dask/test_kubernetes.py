@@ -26,7 +26,7 @@ from scalablehub.dask.authenticator import HubUser
 from scalablehub.dask.kubernetes import ROUTE, ScalableKubeBackend, say_reason
 from scalablehub.dask.owners import Owners
 from scalablehub.dask.pod_logs import PodLogs
-from scalablehub.dask.source import DescriptionSource
+from scalablehub.services.source import DescriptionSource
 from tests.dask.hub import TOKEN, Hub, a_hub, serving
 from tests.descriptions import described, written
 

@@ -20,11 +20,11 @@ from aiohttp.test_utils import make_mocked_request
 from traitlets.config import Config
 
 from scalablehub.dask.authenticator import ScalableHubAuthenticator
-from scalablehub.dask.source import DescriptionSource
 from scalablehub.description import load_description, resolve
 from scalablehub.description.sharing import hash_of, share
 from scalablehub.errors import PublicError
 from scalablehub.local.proxy import proxy_command
+from scalablehub.services.source import DescriptionSource
 from tests.descriptions import written
 from tests.stack import call, free_port, until
 

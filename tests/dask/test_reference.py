@@ -9,7 +9,7 @@ import pytest
 
 from scalablehub.dask.authenticator import ScalableHubAuthenticator
 from scalablehub.dask.kubernetes import ScalableKubeBackend
-from scalablehub.dask.source import DescriptionSource
+from scalablehub.services.source import DescriptionSource
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "dask-gateway.md").read_text()
 TRAITS = [

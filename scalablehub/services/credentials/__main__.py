@@ -11,7 +11,6 @@ from typing import TypeVar
 
 import aiohttp
 
-from scalablehub.dask.source import DescriptionSource
 from scalablehub.description import Credentials, GoogleCredentials, S3Credentials
 from scalablehub.services.credentials.app import Service
 from scalablehub.services.credentials.desk import Desk
@@ -22,6 +21,7 @@ from scalablehub.services.credentials.stores import google_backend, google_desk,
 from scalablehub.services.credentials.tokens import signing_key
 from scalablehub.services.credentials.vending import Limits
 from scalablehub.services.running import SettingsError, run
+from scalablehub.services.source import DescriptionSource
 
 log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")

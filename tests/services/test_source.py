@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from scalablehub.dask import source as source_module
-from scalablehub.dask.source import DescriptionSource
 from scalablehub.description import resolve
 from scalablehub.errors import PublicError
+from scalablehub.services import source as source_module
+from scalablehub.services.source import DescriptionSource
 from tests.dask.hub import TOKEN, Hub, a_hub
 from tests.descriptions import described, written
 
