@@ -1,4 +1,4 @@
-"""The credential service: its environment is a JupyterHub service's and SCALABLEHUB_CREDENTIALS_BACKEND."""
+"""The credential service: its environment is a JupyterHub service's; the hub's description says the rest."""
 
 import sys
 

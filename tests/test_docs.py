@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import textwrap
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ LINK = re.compile(r"!?\[[^]]*\]\(([^)#\s]+)[^)]*\)")
 ANCHOR = re.compile(r"\[[^]]*\]\(([^)#\s]*)#([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.*)$", re.M)
 CODE_BLOCK = re.compile(r"^```.*?^```", re.M | re.S)
-YAML_BLOCK = re.compile(r"^```yaml\n(.*?)^```", re.M | re.S)
+YAML_BLOCK = re.compile(r"^ *```yaml\n(.*?)^ *```", re.M | re.S)
 INSTALL = ROOT / "docs" / "how-to" / "install-into-zero-to-jupyterhub.md"
 VALUES = sorted((ROOT / "docs" / "how-to" / "values").iterdir())
 
@@ -86,28 +87,27 @@ def test_command_reference_lists_every_option(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "block",
+    "name",
     [
-        block
-        for name in (
-            "your-own-description",
-            "beyond-the-description",
-            "your-own-image",
-            "choices-by-group",
-            "choose-workers",
-            "limit-clusters",
-            "sizes-from-your-nodes",
-        )
-        for block in YAML_BLOCK.findall((ROOT / "docs" / "how-to" / f"{name}.md").read_text())
+        "your-own-description",
+        "beyond-the-description",
+        "your-own-image",
+        "choices-by-group",
+        "choose-workers",
+        "keys-for-buckets",
+        "limit-clusters",
+        "share-data",
+        "sizes-from-your-nodes",
     ],
 )
-def test_examples_of_the_how_to_fit_into_the_shipped_description(block: str) -> None:
-    shipped = yaml.safe_load(DEFAULT_FILE.read_text())["ScalableHub"]
-    example = yaml.safe_load(block)
-    for section, entries in example.get("ScalableHub", example).items():
-        shipped[section] = (shipped.get(section) or {}) | entries
-    description = load_description(shipped)
-    assert list(misplaced_overrides(description, KubeSpawner.class_traits(config=True))) == []
+def test_examples_of_a_how_to_fit_into_the_shipped_description_one_after_the_other(name: str) -> None:
+    described = yaml.safe_load(DEFAULT_FILE.read_text())["ScalableHub"]
+    for block in YAML_BLOCK.findall((ROOT / "docs" / "how-to" / f"{name}.md").read_text()):
+        found = yaml.safe_load(textwrap.dedent(block))
+        found = found.get("hub", {}).get("config", found)
+        described = merged(described, found.get("ScalableHub", found))
+        description = load_description(described)
+        assert list(misplaced_overrides(description, KubeSpawner.class_traits(config=True))) == []
 
 
 @pytest.mark.parametrize("path", VALUES, ids=lambda path: path.name)
