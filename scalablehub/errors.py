@@ -19,6 +19,15 @@ class PublicError(Exception):
         self.status = status
 
 
+def words_of(error: BaseException, limit: int = 200) -> str:
+    """Return what an exception says as one short line for a log.
+
+    Not its repr: that of an HTTP client's error has the request's headers, with the token in them.
+    """
+    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
 def shown(value: object, limit: int = 80) -> str:
     """Return what a person sent as one short quoted line, so that it can stand in a message or a log."""
     text = repr(value)

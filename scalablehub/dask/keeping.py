@@ -30,6 +30,7 @@ from scalablehub.decisions import Amount, Bounds, Decision, Grant, User, Wish, d
 from scalablehub.description import Description
 from scalablehub.errors import PublicError
 
+_SCHEDULER_SECONDS = 5.0
 _LATELY_SECONDS = 3600.0
 _HEARTBEAT_LISTS = ("active_workers", "closing_workers", "closed_workers")
 
@@ -245,7 +246,10 @@ class KeepingClusters(LoggingConfigurable):
         ]
 
     def _currency(self) -> str:
-        return self.current_description().currency
+        try:
+            return self.current_description().currency
+        except PublicError:  # before the hub was heard
+            return ""
 
     async def _over(self, owner: str) -> list[Mapping[str, Any]]:
         since = time.time() - _LATELY_SECONDS
@@ -319,13 +323,15 @@ class KeepingClusters(LoggingConfigurable):
             self.log.warning("%s", error.message)
 
     async def _grants(self, clusters: list[KeptCluster]) -> dict[str, Grant]:
-        """Return what each cluster gets; one whose owner is not known keeps what it has, and no more."""
+        """Return what each cluster gets; before its owner and the description are known, what it has."""
         await self._get_to_know({cluster.owner for cluster in clusters})
-        decisions = {
-            name: self.decision_of(name)
-            for name in {cluster.owner for cluster in clusters}
-            if name in self._known
-        }
+        decisions: dict[str, Decision | None] = {}
+        with contextlib.suppress(PublicError):
+            decisions = {
+                name: self.decision_of(name)
+                for name in {cluster.owner for cluster in clusters}
+                if name in self._known
+            }
         bounds = {
             name: decision.dask.bounds
             for name, decision in decisions.items()
@@ -370,10 +376,12 @@ class KeepingClusters(LoggingConfigurable):
             if cluster.granted < cluster.wanted:
                 model = await self.get_cluster(cluster.name)
                 if model is not None:
+                    # A scheduler that does not answer is not waited for: its workers are ended later on.
                     with contextlib.suppress(PublicException, aiohttp.ClientError, OSError):
-                        await self.forward_message_to_scheduler(
-                            model, {"op": "scale", "count": cluster.granted}
-                        )
+                        async with asyncio.timeout(_SCHEDULER_SECONDS):
+                            await self.forward_message_to_scheduler(
+                                model, {"op": "scale", "count": cluster.granted}
+                            )
 
     async def _keep_on(self) -> None:
         while True:

@@ -32,6 +32,7 @@ from scalablehub.dask.keeping import KeepingClusters, refuse
 from scalablehub.dask.logs import Log
 from scalablehub.dask.options import LINGER, cluster_options
 from scalablehub.dask.owners import ServerImage
+from scalablehub.dask.patience import give_up_on_silence
 from scalablehub.dask.pod_logs import PodLogs
 from scalablehub.dask.pod_states import cluster_of, unschedulable, waiting_in_vain, worker_of
 from scalablehub.dask.pods import pod_config
@@ -41,7 +42,7 @@ from scalablehub.dask.workers import Worker
 from scalablehub.decisions import Amount, Decision, Grant, ImageChoice, SizeChoice, scheduler_node
 from scalablehub.description import Description
 from scalablehub.description.units import format_seconds
-from scalablehub.errors import PublicError
+from scalablehub.errors import PublicError, words_of
 from scalablehub.pods import asking_in_pod, user_annotations, user_labels
 from scalablehub.pods.naming import SERVER_OF_CLUSTER
 from scalablehub.services.source import DescriptionSource
@@ -133,6 +134,7 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
         )
         await self.source.start()
         await super().setup(app)
+        give_up_on_silence(self.api_client)
         await self._require_to_be_alone()
         self.pods = self._pods_of_clusters()
         self._watching = [asyncio.create_task(work) for work in (self._watch_starts(), self.pods.follow())]
@@ -246,7 +248,15 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
                 raise PublicException(f"Kubernetes does not accept the cluster: {_said(error)}") from None
             raise _unavailable() from None
         except (aiohttp.ClientError, OSError) as error:
-            self.log.warning("Kubernetes did not create a cluster for %s: %r", user.name, error)
+            self.log.warning("Kubernetes did not create a cluster for %s: %s", user.name, words_of(error))
+            raise _unavailable() from None
+
+    async def on_cluster_heartbeat(self, cluster_name: str, msg: Any) -> None:
+        """Grant workers; raises HTTPServiceUnavailable while Kubernetes does not take what was granted."""
+        try:
+            await super().on_cluster_heartbeat(cluster_name, msg)
+        except (ApiException, aiohttp.ClientError, OSError) as error:
+            self.log.warning("Kubernetes did not take what %s is granted: %s", cluster_name, words_of(error))
             raise _unavailable() from None
 
     def current_description(self) -> Description:
@@ -402,7 +412,9 @@ class ScalableKubeBackend(KeepingClusters, KubeBackend):  # type: ignore[misc]
 
     def _worker(self, config: Mapping[str, Any], options: Mapping[str, Any]) -> Amount:
         """Return what a worker takes: as decided when the cluster started, at the price of its size now."""
-        size = self.current_description().sizes.get(str(options.get("worker_size")))
+        size = None
+        with suppress(PublicError):  # before the hub was heard
+            size = self.current_description().sizes.get(str(options.get("worker_size")))
         gpus, price = (size.gpus or 0, size.price or 0) if size is not None else (0, 0)
         cores, memory = float(config.get("worker_cores", 1)), int(config.get("worker_memory", 0))
         return Amount(cores=cores, memory=memory, gpus=gpus, price=price, workers=1)

@@ -15,8 +15,10 @@ from kubernetes_asyncio.watch import Watch
 
 from scalablehub.dask.logs import MOST_BYTES, MOST_WORKERS, KeptLogs, Log, end_of
 from scalablehub.dask.pod_states import Ending, cluster_of, ending_of, failure, part_of
+from scalablehub.errors import words_of
 
 _WATCH_SECONDS = 300
+_LATE_SECONDS = 15
 _PAUSE_SECONDS = 1.0
 _READ_SECONDS = 10.0
 _LAST_LOOK_SECONDS = 2.0
@@ -111,13 +113,18 @@ class PodLogs:
         self._endings.clear()
         try:
             async with Watch() as watch:
-                async for event in watch.stream(self._list, timeout_seconds=_WATCH_SECONDS):
+                # Kubernetes ends a watch in time, if it is still there.
+                times = {
+                    "timeout_seconds": _WATCH_SECONDS,
+                    "_request_timeout": _WATCH_SECONDS + _LATE_SECONDS,
+                }
+                async for event in watch.stream(self._list, **times):
                     self.hear(event["object"], is_gone=event["type"] == "DELETED")
         except ApiException as error:
             if error.status == 403:
                 self._tell("watch", "pods")
         except Exception as error:  # a watch that is cut off can end with anything; the next one begins anew
-            self._log.debug("Pods of clusters cannot be watched just now: %r", error)
+            self._log.debug("Pods of clusters cannot be watched just now: %s", words_of(error))
 
     async def _list(self, **how: Any) -> Any:
         """Ask for the pods of all clusters; a watch of this takes each as it is and judges none."""

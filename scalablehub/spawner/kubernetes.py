@@ -18,7 +18,7 @@ from tornado import web
 from traitlets import Bool, Float, Unicode, default
 
 from scalablehub.decisions import Decision, Selection, remembered
-from scalablehub.errors import PublicError
+from scalablehub.errors import PublicError, words_of
 from scalablehub.pods import (
     FORWARDER,
     amount_of,
@@ -221,7 +221,9 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
                 self._ends[self.user.name, self.name] = fault.sentence
             code: int | None = await super().poll()
         except Exception as error:  # whatever hides the pods, they are not gone
-            self.log.warning("Pods cannot be seen (%r); %s counts as running", error, self._log_name)
+            self.log.warning(
+                "Pods cannot be seen (%s); %s counts as running", words_of(error), self._log_name
+            )
             return None
         return code
 
@@ -266,7 +268,7 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
             self.log.warning("The API server refused %s: %s %s", self.pod_name, error.status, error.body)
             raise _refusal(api_fault(error.status or None, _text(error.body), self._asked())) from None
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            self.log.warning("The API server does not answer for %s: %r", self.pod_name, error)
+            self.log.warning("The API server does not answer for %s: %s", self.pod_name, words_of(error))
             raise _refusal(api_fault(None, None, self._asked())) from None
         finally:
             starting.cancel()

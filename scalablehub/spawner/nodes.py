@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from scalablehub.description import Description
-from scalablehub.errors import PublicError
+from scalablehub.errors import PublicError, words_of
 from scalablehub.registry import ImageFinder, parse_reference
 from scalablehub.spawner.readiness import readiness
 from scalablehub.spawner.ready import Readiness
@@ -74,7 +74,10 @@ class NodeView:
             say(f"The spawn page does not say how soon servers start: {error}")
             pause = _REFUSED_SECONDS
         except Exception as error:  # the page is more important than what it could say
-            say(f"The nodes cannot be seen ({error!r}); the spawn page does not say how soon servers start.")
+            say(
+                f"The nodes cannot be seen ({words_of(error)}); "
+                "the spawn page does not say how soon servers start."
+            )
         finally:
             self._next_look = self._clock() + pause
             self._looking = None

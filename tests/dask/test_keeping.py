@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 from dask_gateway_server.backends.base import PublicException
 from traitlets.config import LoggingConfigurable
 
+from scalablehub.dask import keeping
 from scalablehub.dask.following import EndedCluster, KeptCluster
 from scalablehub.dask.keeping import KeepingClusters
 from scalablehub.dask.logs import Log
@@ -23,7 +24,7 @@ from scalablehub.dask.owners import Owners
 from scalablehub.dask.showing import ClusterPages
 from scalablehub.dask.workers import Worker
 from scalablehub.decisions import Amount, Grant
-from scalablehub.description import resolve
+from scalablehub.description import Description, resolve
 from scalablehub.errors import PublicError
 from tests.dask.hub import TOKEN, Hub, a_hub
 from tests.descriptions import described, written
@@ -364,6 +365,34 @@ async def test_while_nobody_can_say_who_an_owner_is_a_cluster_keeps_what_it_has(
     backend._known = {}
     hub.broken = web.Response(status=503)
     assert await backend.wants(name, 6) == 3
+
+
+async def test_before_the_hub_was_heard_a_cluster_keeps_what_it_has(
+    backend: Keeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = await backend.start_cluster(user(), {})
+    await backend.wants(name, 3)
+
+    def unheard() -> Description:
+        raise PublicError("description-unknown", "The hub was not heard yet.", 503)
+
+    monkeypatch.setattr(backend, "current_description", unheard)
+    assert await backend.wants(name, 6) == 3
+    assert await backend.wants(name, 2) == 2
+    assert await scaled(backend, name, 6, {"ok": True, "msg": None}) == {"ok": True, "msg": None}
+    assert backend._currency() == ""
+
+
+async def test_a_scheduler_that_does_not_answer_keeps_no_other_cluster_waiting(
+    backend: Keeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "_SCHEDULER_SECONDS", 0.01)
+    monkeypatch.setattr(backend, "forward_message_to_scheduler", lambda *_: asyncio.Event().wait())
+    name = await backend.start_cluster(user(), {})
+    await backend.wants(name, 4)
+    backend.workers[name] = [Worker(f"w{number}", runs=True) for number in range(4)]
+    backend.describes(max_workers=2)
+    await asyncio.wait_for(backend.keep(), 10)
 
 
 # What is told

@@ -43,7 +43,7 @@ class Kubernetes:
     def __init__(self) -> None:
         self.clusters: dict[str, dict[str, Any]] = {}
         self.pods: dict[str, dict[str, Any] | int] = {}
-        self.refuses: ApiException | OSError | None = None
+        self.refuses: Exception | None = None
         self.listed: list[dict[str, Any]] | int = []
         self.deleted: list[str] = []
 
@@ -74,6 +74,8 @@ class Kubernetes:
         return self.clusters[f"{namespace}.{name}"]
 
     async def patch_namespaced_custom_object(self, *where: Any, _content_type: str | None = None) -> None:
+        if self.refuses:
+            raise self.refuses
         _group, _version, namespace, _plural, name, body = where
         cluster = self.clusters[f"{namespace}.{name}"]
         if isinstance(body, list):
@@ -349,6 +351,27 @@ async def test_kubernetes_that_does_not_make_a_cluster_is_told_in_words(
 
 def beat(count: Any, **words: Any) -> dict[str, Any]:
     return {"count": count, "active_workers": [], "closing_workers": [], "closed_workers": []} | words
+
+
+@pytest.mark.parametrize(
+    "error", [ApiException(status=500), TimeoutError(), aiohttp.ClientConnectionError()], ids=repr
+)
+async def test_a_heartbeat_that_kubernetes_does_not_take_is_no_traceback(
+    parts: Parts, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    cluster = await started(parts)
+    parts.kubernetes.refuses = error
+    with pytest.raises(web.HTTPServiceUnavailable):
+        await parts.backend.on_cluster_heartbeat(name_of(cluster), beat(3))
+    assert "Kubernetes did not take what users." in caplog.text
+
+
+async def test_a_gateway_that_was_not_told_the_description_yet_takes_heartbeats(parts: Parts) -> None:
+    cluster = await started(parts)
+    await parts.backend.on_cluster_heartbeat(name_of(cluster), beat(3))
+    parts.backend.source._description = None
+    await parts.backend.on_cluster_heartbeat(name_of(cluster), beat(5))
+    assert cluster["spec"]["replicas"] == 3
 
 
 @pytest.mark.parametrize(("wanted", "granted"), [(0, 0), (5, 5), (6, 6), (7, 6), (10**12, 6)])

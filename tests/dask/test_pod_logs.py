@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,7 @@ from kubernetes_asyncio.client.rest import ApiException
 
 from scalablehub.dask import pod_logs
 from scalablehub.dask.pod_logs import PodLogs
-from tests.services.dask_gateway.conftest import TinyServer
+from tests.services.dask_gateway.conftest import Handler, TinyServer
 
 
 class Response:
@@ -98,6 +99,23 @@ async def read(logs: PodLogs) -> list[tuple[str, str, bool, str]]:
     return [(log.name, log.text, log.over, log.how) for log in await logs.of("users.c")]
 
 
+@asynccontextmanager
+async def following(answer: Handler) -> AsyncIterator[None]:
+    """Follow the pods of an API server, with Kubernetes' own client."""
+    server = TinyServer(answer)
+    await server.start()
+    async with ApiClient(Configuration(host=f"http://127.0.0.1:{server.port}")) as api:
+        log = logging.getLogger("gateway")
+        logs = PodLogs(CoreV1Api(api), "users", "gw=1", {"users.c"}.__contains__, log)
+        work = asyncio.create_task(logs.follow())
+        try:
+            yield
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+    await server.stop()
+
+
 @pytest.mark.parametrize("cut", [b'{"type": "ADDED", "obj', b'{"type": "ADDED"}\n', b"\xff\n"], ids=repr)
 async def test_a_watch_that_is_cut_off_begins_anew(monkeypatch: pytest.MonkeyPatch, cut: bytes) -> None:
     monkeypatch.setattr(pod_logs, "_PAUSE_SECONDS", 0)
@@ -110,16 +128,25 @@ async def test_a_watch_that_is_cut_off_begins_anew(monkeypatch: pytest.MonkeyPat
             return web.Response(text="its log")
         return web.Response(body=watches.pop(0) if watches else b"")
 
-    server = TinyServer(answer)
-    await server.start()
-    async with ApiClient(Configuration(host=f"http://127.0.0.1:{server.port}")) as api:
-        log = logging.getLogger("gateway")
-        logs = PodLogs(CoreV1Api(api), "users", "gw=1", {"users.c"}.__contains__, log)
-        following = asyncio.create_task(logs.follow())
+    async with following(answer):
         await asyncio.wait_for(read.wait(), 10)
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
-    await server.stop()
+
+
+async def test_a_watch_in_which_nobody_is_left_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in (("_PAUSE_SECONDS", 0), ("_WATCH_SECONDS", 0.1), ("_LATE_SECONDS", 0.1)):
+        monkeypatch.setattr(pod_logs, name, seconds)
+    watches, second = 0, asyncio.Event()
+
+    async def never(request: web.BaseRequest) -> web.StreamResponse:
+        nonlocal watches
+        watches += 1
+        if watches == 2:
+            second.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with following(never):
+        await asyncio.wait_for(second.wait(), 10)
 
 
 async def test_what_runs_is_read_when_somebody_looks(logs: PodLogs, core: Core) -> None:

@@ -20,6 +20,7 @@ from scalablehub.services.dask_gateway.answers import refused
 from scalablehub.services.dask_gateway.bodies import checked_body
 from scalablehub.services.dask_gateway.headers import (
     API_ANSWER,
+    BODY_NAMES,
     DASHBOARD_ANSWER,
     authorization_token,
     cookie_values,
@@ -248,6 +249,10 @@ class Front:
         if not is_read and request.can_read_body:
             await _continue(request)
             body = request.content.iter_any()
+        else:
+            # A length without its bytes would take them from the next request on that connection.
+            for name in BODY_NAMES:
+                headers.popall(name, None)
         return await self.gateway.relay(request, url, headers, DASHBOARD_ANSWER, body)
 
     def _visitor_token(self, request: web.BaseRequest, websocket: bool) -> str | None:

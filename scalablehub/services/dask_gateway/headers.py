@@ -76,6 +76,7 @@ DASHBOARD_ANSWER = {
     istr("Server"): "scalablehub",
 }
 CONTENT_LENGTH = istr("Content-Length")
+BODY_NAMES = (CONTENT_LENGTH, istr("Content-Type"), istr("Content-Encoding"))
 
 
 def authorization_token(values: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import aiohttp
 from jupyterhub.services.auth import check_scopes
 
-from scalablehub.errors import shown
+from scalablehub.errors import words_of
 from scalablehub.services.dask_gateway.refusals import hub_unavailable, no_access, token_unknown
 from scalablehub.services.dask_gateway.settings import Settings
 from scalablehub.services.freshness import Freshness
@@ -99,7 +99,7 @@ class Identities:
                     allowed=bool(check_scopes(self._needed, set(model.get("scopes", ())))),
                 )
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            log.warning("The hub could not be asked who a token belongs to: %s", shown(error, 200))
+            log.warning("The hub could not be asked who a token belongs to: %s", words_of(error))
             raise hub_unavailable() from None
         except (ValueError, KeyError, TypeError):
             log.warning("The hub's answer to who a token belongs to could not be read")

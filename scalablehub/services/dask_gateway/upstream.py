@@ -17,7 +17,7 @@ from aiohttp import web
 from multidict import CIMultiDict, istr
 from yarl import URL
 
-from scalablehub.errors import shown
+from scalablehub.errors import words_of
 from scalablehub.services.dask_gateway.headers import (
     CONTENT_LENGTH,
     REQUEST_NAMES,
@@ -106,7 +106,7 @@ class Gateway:
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientError, OSError) as error:
             if timeout.expired():
                 raise gateway_slow() from None
-            log.warning("dask-gateway is not reachable: %s", shown(error, 200))
+            log.warning("dask-gateway is not reachable: %s", words_of(error))
             raise gateway_down() from None
 
     async def relay(
@@ -156,7 +156,7 @@ class Gateway:
                 await write(chunk)
         except (TimeoutError, aiohttp.ClientError) as error:
             # Too late for a status: only a broken connection tells the caller that this is not all of it.
-            log.warning("dask-gateway broke off an answer: %s", shown(error, 200))
+            log.warning("dask-gateway broke off an answer: %s", words_of(error))
             response.close()
             if request.transport is not None:
                 request.transport.abort()
@@ -183,14 +183,17 @@ class Gateway:
         headers = api_headers(token)
         response = await self.open(method, self.url(path), headers, body)
         try:
-            if response.status >= 400:
-                raise await refusal_of(response)
-            try:
+            # Others may wait for this answer too: one that never ends would keep them for ever.
+            async with asyncio.timeout(self._headers_timeout):
+                if response.status >= 400:
+                    raise await refusal_of(response)
                 raw = await response.read()
-                return json.loads(raw) if raw else None
-            except (TimeoutError, aiohttp.ClientError, ValueError) as error:
-                log.warning("dask-gateway's answer could not be read: %s", shown(error, 200))
-                raise gateway_failed() from None
+            return json.loads(raw) if raw else None
+        except TimeoutError:
+            raise gateway_slow() from None
+        except (aiohttp.ClientError, ValueError) as error:
+            log.warning("dask-gateway's answer could not be read: %s", words_of(error))
+            raise gateway_failed() from None
         finally:
             response.release()
 
@@ -251,7 +254,7 @@ async def read_small(response: aiohttp.ClientResponse) -> bytes:
     try:
         return await response.read()
     except (TimeoutError, aiohttp.ClientError) as error:
-        log.warning("dask-gateway broke off an answer: %s", shown(error, 200))
+        log.warning("dask-gateway broke off an answer: %s", words_of(error))
         raise gateway_down() from None
 
 

@@ -16,7 +16,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from multidict import CIMultiDict
 from yarl import URL
 
-from scalablehub.errors import shown
+from scalablehub.errors import words_of
 from scalablehub.services.dask_gateway.headers import REQUEST_NAMES, passed_on
 from scalablehub.services.dask_gateway.refusals import (
     Refusal,
@@ -106,7 +106,7 @@ class Websockets:
         except TimeoutError:
             raise gateway_slow() from None
         except (aiohttp.ClientError, OSError) as error:
-            log.warning("dask-gateway is not reachable for a websocket: %s", shown(error, 200))
+            log.warning("dask-gateway is not reachable for a websocket: %s", words_of(error))
             raise gateway_down() from None
 
     async def _join(

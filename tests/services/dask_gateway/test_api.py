@@ -390,6 +390,60 @@ class TestImpatient:
                 assert answer.status == 504
                 assert answer.headers["Retry-After"] == "5"
 
+    async def test_an_answer_that_stalls_is_a_504_and_keeps_nobody_else(self, place: Place) -> None:
+        async def stall(request: web.BaseRequest) -> web.StreamResponse:
+            answer = web.StreamResponse()
+            await answer.prepare(request)
+            await answer.write(b"{")
+            await asyncio.Event().wait()
+            return answer
+
+        place.gateway.override = stall
+        async with place.client.get(place.url("clusters/a1/status"), headers=bearer("alice-token")) as answer:
+            assert answer.status == 504
+        place.gateway.override = None
+        async with place.client.get(place.url("clusters/a1/status"), headers=bearer("alice-token")) as answer:
+            assert answer.status == 200
+
+
+@pytest.mark.parametrize("part", ["hub", "gateway"])
+@pytest.mark.parametrize("status", [200, 500])
+async def test_an_answer_of_another_kind_puts_no_token_into_the_log(
+    place: Place, caplog: pytest.LogCaptureFixture, part: str, status: int
+) -> None:
+    caplog.set_level("DEBUG")
+
+    async def page(_request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(text="<p>We are back soon.", content_type="text/html", status=status)
+
+    getattr(place, part).server.handler = page
+    for path in (CLUSTERS, "clusters/a1/status"):
+        async with place.client.get(place.url(path), headers=bearer("alice-token")) as answer:
+            assert answer.status in (200, 502, 503)
+    assert [line for line in caplog.messages if "alice-token" in line] == []
+
+
+async def test_bytes_that_are_no_http_put_no_token_into_the_log(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    port = place.gateway.server.port
+    await place.gateway.server.stop()
+
+    async def junk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"SSH-2.0-junk\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+    async with (
+        await asyncio.start_server(junk, "127.0.0.1", port),
+        place.client.get(place.url(CLUSTERS), headers=bearer("alice-token")) as answer,
+    ):
+        assert answer.status == 502
+    assert [line for line in caplog.messages if "dask-gateway is not reachable" in line]
+    assert [line for line in caplog.messages if "token" in line] == []
+
 
 async def test_a_dask_gateway_that_is_gone_is_a_502(place: Place) -> None:
     await place.gateway.server.stop()

@@ -211,6 +211,20 @@ async def test_head_tells_the_length_and_sends_nothing(place: Place) -> None:
     assert answer.endswith(b"\r\n\r\n")
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_the_body_of_a_read_stays_with_us_and_so_does_what_is_said_of_it(
+    place: Place, method: str
+) -> None:
+    body = "GET /api/v1/clusters/ HTTP/1.1\r\nHost: x\r\n\r\n"
+    await place.raw(
+        f"{method} {PREFIX}{STATUS} HTTP/1.1\r\nHost: x\r\nAuthorization: token alice-token\r\n"
+        f"Connection: close\r\nContent-Type: text/x\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+    )
+    (seen,) = [seen for seen in place.gateway.seen if seen.path.startswith("/clusters/")]
+    assert {"Content-Length", "Content-Type", "Transfer-Encoding"} & set(seen.headers) == set()
+    assert seen.body == b""
+
+
 async def test_a_large_upload_streams_to_the_scheduler(place: Place) -> None:
     received = 0
 
