@@ -122,7 +122,8 @@ def _dask_commands(_decision: Decision, _size: SizeChoice, image: ImageChoice) -
 
 def _configure_users(c: Config, plan: Plan) -> None:
     users = plan.local.users
-    c.JupyterHub.authenticator_class = "shared-password"
+    c.JupyterHub.authenticator_class = "scalablehub.local.people.LocalAuthenticator"
+    c.LocalAuthenticator.groups_of = {name: list(user.groups) for name, user in users.items()}
     c.SharedPasswordAuthenticator.user_password = plan.secrets.user_password
     c.SharedPasswordAuthenticator.admin_password = plan.secrets.admin_password
     c.Authenticator.allowed_users = set(users)
