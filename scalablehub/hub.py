@@ -9,8 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from ipaddress import ip_address
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +18,6 @@ from traitlets.config import Config
 from traitlets.config.loader import LazyConfigValue
 from traitlets.utils.importstring import import_item
 
-from scalablehub.decisions import decide, in_every_group
 from scalablehub.description import (
     Credentials,
     Description,
@@ -31,7 +29,8 @@ from scalablehub.description import (
 )
 from scalablehub.description.models import Dask
 from scalablehub.errors import PublicError, shown
-from scalablehub.storage.catalogue import MOST_CHARACTERS, catalogue_address
+from scalablehub.spawner.fitting import too_much_data, unfit_for_pods
+from scalablehub.spawner.loopback import require_loopback
 
 SERVICE = "dask-gateway"
 ACCESS_SCOPE = f"access:services!service={SERVICE}"
@@ -135,11 +134,12 @@ def configure_spawner(c: Config) -> None:
             ]
         )
     spawner = _our_spawner(c)
-    problems = [*check_complete(description), *_too_much_data(description)]
+    problems = [*check_complete(description), *too_much_data(description)]
     if LOCAL_SPAWNER in _ancestry(spawner):
         _keep_to_loopback(c)
     else:
-        problems += _unfit_for_pods(description)
+        problems += unfit_for_pods(description)
+        _require_registry_credentials(c)
     if problems:
         raise DescriptionError(Problem(f"ScalableHub.{where}", sentence) for where, sentence in problems)
     c.JupyterHub.spawner_class = spawner
@@ -277,39 +277,12 @@ def _our_spawner(c: Config) -> Any:
     )
 
 
-def _too_much_data(description: Description) -> Iterator[tuple[str, str]]:
-    """Yield (place, sentence) if who may open everything has a catalogue that does not fit on a server."""
-    decision = decide(resolve(description), in_every_group(description))
-    if (count := len(catalogue_address(decision))) > MOST_CHARACTERS:
-        yield (
-            "buckets",
-            f"have so many data sets that their catalogue has {count} characters, and a server takes "
-            f"{MOST_CHARACTERS}; shorten descriptions, or keep a catalogue of your own in a bucket",
-        )
+def _require_registry_credentials(c: Config) -> None:
+    """Refuse a file of credentials that cannot be read: no start and no page could say so later."""
+    if path := _written(c.ScalableKubeSpawner).get("registry_credentials"):
+        from scalablehub.registry import read_docker_config  # noqa: PLC0415 (needs aiohttp)
 
-
-def _unfit_for_pods(description: Description) -> Iterator[tuple[str, str]]:
-    """Yield (place, sentence) for each thing that a hub on one machine has, but one in Kubernetes cannot."""
-    # Only hubs in Kubernetes have KubeSpawner.
-    from kubespawner import KubeSpawner  # noqa: PLC0415
-
-    from scalablehub.spawner.overriding import misplaced_overrides  # noqa: PLC0415
-
-    for name, pool in description.nodes.items():
-        if pool.cores is None or pool.memory is None:
-            yield f"nodes.{name}.instance", "is for `scalablehub up`; write 'cores' and 'memory' of one node"
-    for name, image in description.images.items():
-        if image.image is None:
-            yield f"images.{name}.image", "is missing; write the container image with its tag"
-    if description.credentials is not None and description.credentials.address is None:
-        yield (
-            "credentials.address",
-            "is missing; write where the credential service is, such as 'http://credentials:8080'",
-        )
-    for name, directory in description.directories.items():
-        if directory.claim is None:
-            yield f"directories.{name}.claim", "is missing; write the persistent volume claim"
-    yield from misplaced_overrides(description, KubeSpawner.class_traits(config=True))
+        read_docker_config(Path(path))
 
 
 def _lead_to_clusters(c: Config, dask: Dask) -> None:
@@ -358,21 +331,7 @@ def _keep_to_loopback(c: Config) -> None:
         if "ip" in (written := _written(c.get(section, {}))):
             addresses[f"{section}.ip"] = written["ip"]
     for place, address in addresses.items():
-        if not _is_loopback(address):
-            raise PublicError(
-                "beyond-loopback",
-                f"{place} is {shown(address) if address else 'every address'}, which others can reach, but "
-                "servers that are processes of this machine are not isolated from each other. Listen on "
-                f"127.0.0.1, or set JupyterHub.spawner_class to {KUBE_SPAWNER}.",
-                500,
-            )
-
-
-def _is_loopback(address: object) -> bool:
-    try:
-        return address == "localhost" or ip_address(str(address)).is_loopback
-    except ValueError:
-        return False
+        require_loopback(place, address)
 
 
 def _grant(c: Config, dask: Dask) -> None:

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 from jupyterhub.app import JupyterHub
 from traitlets.config import Config, PyFileConfigLoader
+from traitlets.config.loader import LazyConfigValue
 
-from scalablehub import hub
+from scalablehub import hub, seeing
 from scalablehub.description import DescriptionError
 from scalablehub.errors import PublicError
 from scalablehub.handlers import DescriptionHandler, OwnersHandler
@@ -104,6 +105,13 @@ def refused(kind: type[PublicError], match: str = "") -> Iterator[Any]:
     assert isinstance(holder.value, kind)
     assert ended.value.code == f"scalablehub: {holder.value.message}"
     assert re.search(match, holder.value.message), holder.value.message
+
+
+def added(entries: dict[str, str]) -> LazyConfigValue:
+    """Return what a file of configuration has that only adds to a dict."""
+    value = LazyConfigValue()
+    value.update(entries)
+    return value
 
 
 HANDLERS = [
@@ -518,6 +526,28 @@ def test_a_plain_hub_that_says_no_address_listens_on_loopback(tmp_path: Path) ->
     c = load_as_jupyterhub(tmp_path, *DROP_INS, before=f"c.ScalableHub.update({written()!r})")
     app = JupyterHub(config=c)
     assert app.bind_url.startswith("http://127.0.0.1:")
+
+
+@pytest.mark.parametrize(
+    ("content", "why"), [(None, "No such file or directory"), ("{}", "not a Docker config.json")]
+)
+def test_credentials_of_registries_that_cannot_be_read_are_refused_at_once(
+    load: Load, tmp_path: Path, content: str | None, why: str
+) -> None:
+    file = tmp_path / "config.json"
+    if content is not None:
+        file.write_text(content)
+    spawner = f"c.JupyterHub.spawner_class = {hub.KUBE_SPAWNER!r}"
+    with refused(PublicError, f"{file}: {why}; it needs 'auths'"):
+        load(f"{spawner}\nc.ScalableKubeSpawner.registry_credentials = {str(file)!r}")
+
+
+@pytest.mark.parametrize(
+    ("lacks", "told"),
+    [(None, {}), ({"images.x": "no"}, {"images.x": "no"}), (added({"images.x": "no"}), {"images.x": "no"})],
+)
+def test_what_a_hub_lacks_is_read_however_it_was_written(lacks: Any, told: dict[str, str]) -> None:
+    assert seeing._written(lacks) == told
 
 
 def test_a_hub_in_kubernetes_may_listen_everywhere(tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scalablehub.cli.against import add_against, check_against
-from scalablehub.cli.descriptions import cautions, read_description, summary, view
+from scalablehub.cli.descriptions import cautions, read_description, read_raw_description, summary, view
 from scalablehub.cli.measuring import add_measuring, answer, is_asked, prove
 from scalablehub.decisions import User
+from scalablehub.description import load_description
 
 if TYPE_CHECKING:
     from scalablehub.images import Finding, Hub
@@ -68,11 +69,12 @@ def _check(options: argparse.Namespace) -> int:
         options.misused("there is nothing to check; give --config FILE or --image NAME")
     if options.against:
         return check_against(options)
-    description = read_description(options.config)
+    raw, place = read_raw_description(options.config)
+    description = load_description(raw, place)
     if is_asked(options):
         return answer(options, description)
     if options.as_user is None:
-        lines = [summary(description), *cautions(description), *prove(description)]
+        lines = [summary(description, place), *cautions(description), *prove(description)]
         print("\n".join(lines), flush=True)
     else:
         print(view(description, User(options.as_user, frozenset(options.group))), flush=True)

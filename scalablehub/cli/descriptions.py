@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from scalablehub.description import (
 )
 from scalablehub.errors import PublicError
 from scalablehub.moving.values import locate, refuse_endless
+from scalablehub.spawner.fitting import too_much_data, unfit_for_pods
 from scalablehub.spawner.overriding import merged
 from scalablehub.storage.access import data_environment
 from scalablehub.storage.catalogue import LINE
@@ -75,13 +77,22 @@ def read_values(paths: Iterable[Path]) -> Any:
     return raw
 
 
-def summary(description: Description) -> str:
+def summary(description: Description, place: str = "ScalableHub") -> str:
     """Return one line about a description that can be used.
 
+    Args:
+        description: what was written.
+        place: how the admin calls it; below `hub.config` it is that of a hub in Kubernetes.
+
     Raises:
-        DescriptionError: nobody could start a server with it.
+        DescriptionError: nobody could start a server with it, or the hub would not start.
     """
-    if missing := list(check_complete(description)):
+    missing = [*check_complete(description), *too_much_data(description)]
+    if place != "ScalableHub":
+        with suppress(ModuleNotFoundError):  # of overrides, then, nothing is known, which is told
+            for problem in unfit_for_pods(description):
+                missing.append(problem)
+    if missing:
         raise DescriptionError(Problem(f"ScalableHub.{where}", sentence) for where, sentence in missing)
     if refusal := _refusal(description, decide(resolve(description), User("anybody"))):
         raise DescriptionError([Problem("ScalableHub.buckets", f"let nobody start a server. {refusal}")])

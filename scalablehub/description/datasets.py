@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, JsonValue, StringConstraints
 
-from scalablehub.description.section import Section
+from scalablehub.description.section import Section, finite
 from scalablehub.description.units import SomeBytes
 from scalablehub.errors import shown
 
@@ -37,6 +37,6 @@ class Dataset(Section):
     )
     description: str = Field("", description="One sentence about it.")
     size: SomeBytes | None = Field(None, description="How much it is, such as '2T'.")
-    options: dict[str, JsonValue] = Field(
+    options: Annotated[dict[str, JsonValue], AfterValidator(finite)] = Field(
         default_factory=dict, description="More arguments of the driver, such as {consolidated: true}."
     )

@@ -21,7 +21,7 @@ from scalablehub.description.buckets import REGION, Bucket
 from scalablehub.description.credentials import Credentials
 from scalablehub.description.entry import Entry, Groups, Name
 from scalablehub.description.grouping import GROUPING_PATTERNS, Grouping
-from scalablehub.description.section import Section
+from scalablehub.description.section import Section, finite
 from scalablehub.description.units import Bytes, Cores, Seconds, Share, SomeBytes, SomeCores
 from scalablehub.errors import shown
 
@@ -42,6 +42,7 @@ class Reserved(Section):
 _OPTION = r"^[a-z][a-z0-9_]*$"
 Override = Annotated[
     dict[Annotated[str, StringConstraints(pattern=_OPTION)], JsonValue],
+    AfterValidator(finite),
     Field(
         description="Options of KubeSpawner for what the description has no word for, such as "
         "{extra_resource_limits: {nvidia.com/gpu: 1}}. They come before everything that is decided, and "
@@ -124,7 +125,7 @@ class NodePool(Section):
         "and the share's, such as 'highmem-1-4'. Default: halves down to one core, where no size names the "
         "pool. An empty list is no ladder.",
     )
-    price: Annotated[float, Field(ge=0)] | None = Field(
+    price: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
         None, description="Price of one node per hour, in `currency`."
     )
     spot: bool = Field(False, description="Whether the cloud may take its nodes back at any time.")
@@ -160,7 +161,7 @@ class Size(Entry):
     gpus: Annotated[int, Field(ge=0)] | None = Field(
         None, description="GPUs. Default: the share of its node's, and none beside 'cores'."
     )
-    price: Annotated[float, Field(ge=0)] | None = Field(
+    price: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
         None, description="Price per hour, in `currency`. Default: its part of the node's."
     )
     hidden: bool = Field(
@@ -270,7 +271,7 @@ class GroupCap(Section):
     cores: Cores | None = Field(None, description="Most cores.")
     memory: Bytes | None = Field(None, description="Most memory, such as '64G'.")
     gpus: Annotated[int, Field(ge=0)] | None = Field(None, description="Most GPUs.")
-    price: Annotated[float, Field(ge=0)] | None = Field(
+    price: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
         None, description="Highest price per hour, in `currency`. A size without a price costs nothing."
     )
 

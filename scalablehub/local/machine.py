@@ -24,11 +24,16 @@ def measure_machine() -> Capacity:
 
 
 def locate_images(description: Description) -> Description:
-    """Return the description with 'this-environment' replaced by the folder of the environment we run in."""
+    """Return the description with the folder of each environment.
+
+    ``this-environment`` is the one that we run in; ``~`` is our home, and others begin where we were started.
+    """
     raw = description.model_dump()
     for image in raw["images"].values():
         if image["prefix"] == THIS_ENVIRONMENT:
             image["prefix"] = sys.prefix
+        elif image["prefix"] is not None:
+            image["prefix"] = str(Path(image["prefix"]).expanduser().absolute())
     return Description.model_validate(raw)
 
 

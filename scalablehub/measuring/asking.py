@@ -156,11 +156,28 @@ async def connect(
                 "No Kubernetes cluster is known here: there is no kubeconfig, and this is no pod. "
                 "Sign kubectl in to one, or give --kubeconfig FILE.",
             )
+        if configuration.proxy and not configuration.proxy.startswith(("http://", "https://")):
+            raise PublicError(
+                "kubeconfig-unusable",
+                f"{file} cannot be used: its proxy-url is {shown(configuration.proxy)}, and only proxies of "
+                "HTTP can be asked; make the API server reachable in another way, such as `ssh -L`.",
+            )
+        api = client.ApiClient(configuration)  # reads the certificates
     except config.ConfigException as error:
         raise PublicError("kubeconfig-unusable", f"{file} cannot be used: {shown(str(error), 200)}") from None
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
-        raise PublicError("kubeconfig-unusable", f"{file} cannot be used: {shown(str(error), 200)}") from None
-    async with client.ApiClient(configuration) as api:
+    # What a damaged file leads to, in other people's code.
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        AssertionError,
+        AttributeError,
+        KeyError,
+        yaml.YAMLError,
+    ) as error:
+        words = str(error) or type(error).__name__
+        raise PublicError("kubeconfig-unusable", f"{file} cannot be used: {shown(words, 200)}") from None
+    async with api:
         yield Cluster(client.CoreV1Api(api), namespace or own)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -154,9 +154,10 @@ def _excess(size: Size, pool: NodePool, layers: list[Layer], room: Resources) ->
         for option, kind in _CONTAINERS.items():
             given = layer.override.get(option) or []
             things = given.values() if isinstance(given, Mapping) else given
-            spec[kind] += [thing for thing in things if isinstance(thing, Mapping)]
+            listed = things if isinstance(things, Iterable) else ()
+            spec[kind] += [thing for thing in listed if isinstance(thing, Mapping)]
     try:
         asked = requests_of({"spec": spec})
-    except ValueError:
+    except (ValueError, TypeError, AttributeError):  # no container at all, as admission will say
         return {}
     return {name: amount for name, amount in asked.items() if amount > room.get(name, amount)}

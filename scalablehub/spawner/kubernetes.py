@@ -43,6 +43,8 @@ from scalablehub.spawner.rescue import rescuing_in_pod
 from scalablehub.storage.access import Asking
 
 _LOOK_SECONDS = 0.1
+# Each look goes through all events of the namespace.
+_FAULT_SECONDS = 1.0
 _UNSEEN_SECONDS = 3.0
 _TRY_LATER = frozenset({"api-away", "machine-late", "no-room", "quota-reached"})
 
@@ -164,7 +166,11 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
 
     async def readiness(self) -> Mapping[str, Readiness]:
         """Return how soon a server of each size could run, as far as the hub may see nodes."""
-        finder = self._finder() if self.description.registries.pin else None
+        try:
+            finder = self._finder() if self.description.registries.pin else None
+        except PublicError as error:  # a start says it; the page has to be there
+            self.log.warning("%s", error.message)
+            finder = None
         tolerated = self._sorted_dict_values(self.tolerations)
 
         async def look() -> dict[str, Readiness]:
@@ -328,7 +334,7 @@ class ScalableKubeSpawner(ChoosingSpawner, KubeSpawner):  # type: ignore[misc]
                         else api_fault(None, None, self._asked())
                     )
                 break
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_FAULT_SECONDS)
         self.log.warning("%s does not start: %s", self.pod_name, fault.code)
         return fault
 

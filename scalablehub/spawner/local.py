@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from jupyterhub.app import JupyterHub
 from jupyterhub.spawner import LocalProcessSpawner
 from jupyterhub.utils import isoformat
 from traitlets import Unicode, default
 
 from scalablehub.decisions import Selection
+from scalablehub.errors import PublicError
 from scalablehub.local.sharing import link_directories
 from scalablehub.services.credentials.tokens import LIFETIME_SECONDS, issue_token
 from scalablehub.spawner.cgroups import Cgroups, find_cgroups, group_prefix, join
-from scalablehub.spawner.choosing import ChoosingSpawner
+from scalablehub.spawner.choosing import ChoosingSpawner, refused
+from scalablehub.spawner.loopback import require_hub_on_loopback
 from scalablehub.spawner.ready import AT_ONCE, Readiness
 from scalablehub.spawner.rescue import rescuing
 from scalablehub.storage.access import Asking, asking_here
@@ -80,10 +83,11 @@ class ScalableLocalSpawner(ChoosingSpawner, LocalProcessSpawner):  # type: ignor
         Raises:
             tornado.web.HTTPError: the user may not have it.
         """
+        self._require_loopback()
         selection = self.select()
         self.default_url = self._landing(selection)
         link_directories(self.home, self.decision_of_start().directories, self.log.warning)
-        self.cmd = rescuing([str(Path(selection.image.prefix or "") / "bin" / "jupyterhub-singleuser")])
+        self.cmd = rescuing([str(_prefix(selection) / "bin" / "jupyterhub-singleuser")])
         self._limits = self._make_limits(selection)
         self._write_token()
         log = Path(self.logs) / f"{self.slug}.log"
@@ -93,6 +97,15 @@ class ScalableLocalSpawner(ChoosingSpawner, LocalProcessSpawner):  # type: ignor
                 return await super().start()
             finally:
                 self.popen_kwargs = {}
+
+    def _require_loopback(self) -> None:
+        """Refuse the start on a hub that others can reach, whatever said so."""
+        if JupyterHub.initialized():
+            try:
+                require_hub_on_loopback(JupyterHub.instance())
+            except PublicError as error:
+                self.log.error("%s", error.message)
+                raise refused(error) from None
 
     async def stop(self, now: bool = False) -> None:
         """Stop the server and remove its limits."""
@@ -149,7 +162,7 @@ class ScalableLocalSpawner(ChoosingSpawner, LocalProcessSpawner):  # type: ignor
         if self.labconfig:
             env["JUPYTER_CONFIG_PATH"] = self.labconfig
         if self.selection is not None:
-            binaries = Path(self.selection.image.prefix or "") / "bin"
+            binaries = _prefix(self.selection) / "bin"
             env["PATH"] = f"{binaries}{os.pathsep}{env.get('PATH', os.defpath)}"
             env |= size_environment(self.selection)
         return env
@@ -211,3 +224,8 @@ def size_environment(selection: Selection) -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
     }
+
+
+def _prefix(selection: Selection) -> Path:
+    """Return the folder of the environment, whatever folder a server starts in."""
+    return Path(selection.image.prefix or "").expanduser().absolute()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,45 @@ def test_the_shipped_values_are_good(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out == (
         "The description can be used: 3 sizes, 1 image, 3 interfaces, 1 bucket, Dask.\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("over", "words"),
+    [
+        (
+            "images: {base: {image: null, prefix: /opt/conda}}",
+            "ScalableHub.images.base.image: is missing; write the container",
+        ),
+        ("directories: {all: {path: /srv, mount: /srv}}", "ScalableHub.directories.all.claim: is missing"),
+        (
+            "nodes: {standard: {kubespawner_override: {image_pull_polcy: Always}}}",
+            "ScalableHub.nodes.standard.kubespawner_override.image_pull_polcy: ",
+        ),
+    ],
+)
+def test_what_a_hub_in_kubernetes_would_not_start_with_cannot_be_used(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, over: str, words: str
+) -> None:
+    other = tmp_path / "over.yaml"
+    other.write_text(f"hub: {{config: {{ScalableHub: {{{over}}}}}}}")
+    values = tmp_path / "values.yaml"
+    values.write_text(f"hub:\n  config:\n{textwrap.indent(SMALL, '    ')}")
+    assert main(["check", "--config", str(values)]) == 0
+    assert main(["check", "--config", str(values), "--config", str(other)]) == 1
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "containers", ["[{name: a, resources: [{limits: {cpu: 1}}]}]", "5", "[{resources: {limits: 3}}]"]
+)
+def test_containers_that_are_none_are_no_traceback(
+    capsys: pytest.CaptureFixture[str], file: Path, tmp_path: Path, containers: str
+) -> None:
+    other = tmp_path / "over.yaml"
+    other.write_text(
+        f"ScalableHub: {{interfaces: {{lab: {{kubespawner_override: {{extra_containers: {containers}}}}}}}}}"
+    )
+    assert main(["check", "--config", str(file), "--config", str(other)]) in (0, 1)
 
 
 def test_sizes_of_a_machine_that_is_measured_later_may_be_changed(

@@ -214,14 +214,19 @@ def test_what_is_pasted_is_what_is_there_and_its_ladder_packs(
 # -- the way to a Kubernetes cluster
 
 
-def kubeconfig(path: Path, server: str) -> list[str]:
-    known = {
+def known(cluster: dict[str, Any] | None = None, user: dict[str, Any] | None = None) -> str:
+    """Return a kubeconfig."""
+    written = {
         "current-context": "one",
         "contexts": [{"name": "one", "context": {"cluster": "one", "user": "one"}}],
-        "clusters": [{"name": "one", "cluster": {"server": server}}],
-        "users": [{"name": "one", "user": {}}],
+        "clusters": [{"name": "one", "cluster": {"server": "https://127.0.0.1:9"} | (cluster or {})}],
+        "users": [{"name": "one", "user": user or {}}],
     }
-    (path / "kubeconfig").write_text(json.dumps(known))
+    return json.dumps(written)
+
+
+def kubeconfig(path: Path, server: str) -> list[str]:
+    (path / "kubeconfig").write_text(known({"server": server}))
     return ["--kubeconfig", str(path / "kubeconfig")]
 
 
@@ -250,8 +255,29 @@ def test_an_api_server_that_is_away_is_a_sentence(
         ("{", " cannot be used: "),
         ("{}", " cannot be used: "),
         ("[]", " cannot be used: "),
+        (known(cluster={"server": None}), " cannot be used: "),
+        (
+            known(cluster={"proxy-url": "socks5://127.0.0.1:1080"}),
+            " cannot be used: its proxy-url is 'socks5:",
+        ),
+        (
+            known(cluster={"server": "https://127.0.0.1:9", "certificate-authority-data": "Zm9v"}),
+            " cannot be used: ",
+        ),
+        (known(user={"client-certificate-data": "Zm9v", "client-key-data": "Zm9v"}), " cannot be used: "),
+        (known(user={"exec": {"command": "no-such-plugin"}}), " cannot be used: "),
     ],
-    ids=["absent", "no YAML", "empty", "list"],
+    ids=[
+        "absent",
+        "no YAML",
+        "empty",
+        "list",
+        "no server",
+        "SOCKS",
+        "no authority",
+        "no certificate",
+        "exec",
+    ],
 )
 def test_a_kubeconfig_that_cannot_be_used_is_a_sentence(
     capsys: pytest.CaptureFixture[str], file: Path, tmp_path: Path, content: str | None, words: str
@@ -268,8 +294,8 @@ def test_a_kubeconfig_that_cannot_be_used_is_a_sentence(
 def test_a_context_that_is_not_there_is_a_sentence(
     capsys: pytest.CaptureFixture[str], file: Path, tmp_path: Path
 ) -> None:
-    known = kubeconfig(tmp_path, "http://127.0.0.1:9")
-    assert main(["check", "--config", str(file), "--measure", *known, "--context", "two"]) == 1
+    there = kubeconfig(tmp_path, "http://127.0.0.1:9")
+    assert main(["check", "--config", str(file), "--measure", *there, "--context", "two"]) == 1
     assert "cannot be used: " in capsys.readouterr().err
 
 

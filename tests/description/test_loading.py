@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import date
 from importlib.resources import files
+from math import inf, nan
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from pydantic import BaseModel
 
 from scalablehub.description import DescriptionError, canonical_json, load_description, resolve
 from scalablehub.description.models import Description
+from scalablehub.description.sharing import share
 from scalablehub.local.settings import LocalHub
 from tests.descriptions import anything, described, written
 
@@ -330,6 +332,8 @@ JUNK: list[Any] = [
     1,
     -1,
     1.5,
+    inf,
+    nan,
     True,
     "x",
     "",
@@ -364,7 +368,7 @@ def test_junk_at_any_place_is_accepted_or_refused_in_sentences(raw: dict[str, An
         if isinstance(section, dict) or (isinstance(section, list) and last != "zzz"):
             section[last] = junk
             with suppress(DescriptionError):
-                resolve(load_description(candidate))
+                share(resolve(load_description(candidate)))
 
 
 def test_canonical_json_is_the_same_text_for_the_same_meaning() -> None:

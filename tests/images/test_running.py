@@ -4,11 +4,12 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from scalablehub.errors import PublicError
-from scalablehub.images import Asked, Tool, choose_tool, run_in_image
+from scalablehub.images import Asked, Tool, choose_tool, run_in_image, running
 from scalablehub.images.running import command_for
 
 ASKED = Asked(packages=("dask",), modules=(), commands=())
@@ -62,9 +63,9 @@ def test_no_tool_is_a_sentence() -> None:
     )
 
 
-def stand_in(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put a program in the place of podman."""
-    program = folder / "podman"
+def stand_in(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch, name: str = "podman") -> None:
+    """Put a program in the place of podman, or of another."""
+    program = folder / name
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o700)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
@@ -80,6 +81,58 @@ def test_image_that_does_not_run_is_a_sentence(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(PublicError) as error:
         run_in_image("base:1", Tool.PODMAN, ASKED)
     assert error.value.message == "'base:1' could not be run with podman: 'Error: no such image'"
+
+
+def test_words_of_an_image_in_another_encoding_are_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(tmp_path, "printf 'caf\\351\\n' >&2; exit 1", monkeypatch)
+    with pytest.raises(PublicError, match="could not be run with podman: 'caf\N{REPLACEMENT CHARACTER}'"):
+        run_in_image("base:1", Tool.PODMAN, ASKED)
+
+
+def test_a_tool_that_cannot_be_run_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(tmp_path, "", monkeypatch)
+    (tmp_path / "podman").write_bytes(b"\x7fELF")
+    with pytest.raises(PublicError, match=r"^podman cannot be run: "):
+        run_in_image("base:1", Tool.PODMAN, ASKED)
+
+
+# `kubectl run` waits, `kubectl get` tells of its pod, and `kubectl delete` notes what it deletes.
+KUBECTL = """
+case "$1" in
+    run) echo "$2" > FOLDER/pod; exec sleep 60;;
+    get) echo 'ANSWER';;
+    delete) echo "$3" > FOLDER/deleted;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("state", "patience", "words"),
+    [
+        (
+            {"waiting": {"reason": "ImagePullBackOff", "message": "no such tag"}},
+            60,
+            "cannot be pulled: 'no such tag'",
+        ),
+        ({"waiting": {"reason": "ErrImagePull"}}, 0.2, "gave no report within 0 minutes"),
+        ({"running": {}}, 0.2, "gave no report within 0 minutes"),
+        (None, 0.2, "gave no report within 0 minutes"),
+    ],
+    ids=["not there", "once more", "runs", "no pod yet"],
+)
+def test_a_pod_that_gives_no_report_is_told_and_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: Any, patience: float, words: str
+) -> None:
+    monkeypatch.setattr(running, "_LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(running, "PULL_SECONDS", patience)
+    answer = json.dumps({"status": {"containerStatuses": [{"state": state}]} if state else {}})
+    script = KUBECTL.replace("FOLDER", str(tmp_path)).replace("ANSWER", answer)
+    stand_in(tmp_path, script, monkeypatch, "kubectl")
+    with pytest.raises(PublicError, match=words):
+        run_in_image("base:1", Tool.KUBECTL, ASKED)
+    assert (tmp_path / "deleted").read_text() == (tmp_path / "pod").read_text()
 
 
 def test_tool_that_is_not_installed_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

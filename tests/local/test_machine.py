@@ -42,6 +42,20 @@ def test_environment_with_all_that_is_needed_lacks_nothing(prefix: Path) -> None
     assert lacks_of(prefix, {"packages": ["jupyterlab"], "commands": ["rserver"]}) == {}
 
 
+def test_environment_whose_folder_begins_elsewhere_is_found_from_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/admin")
+    written = {"near": {"prefix": "envs/geo"}, "home": {"prefix": "~/geo"}, "far": {"prefix": "/opt/geo"}}
+    found = locate_images(described(images=written)).images
+    assert {name: image.prefix for name, image in found.items()} == {
+        "near": f"{tmp_path}/envs/geo",
+        "home": "/home/admin/geo",
+        "far": "/opt/geo",
+    }
+
+
 @pytest.mark.parametrize("name", ["jupyterhub-singleuser", "python"])
 def test_environment_without_a_program_that_servers_need_is_lacking(prefix: Path, name: str) -> None:
     (prefix / "bin" / name).unlink()

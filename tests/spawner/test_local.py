@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from jupyterhub.app import JupyterHub
 from tornado import web
 
 from scalablehub.dask.local import ScalableLocalBackend
@@ -49,6 +51,27 @@ async def test_a_start_with_options_that_are_not_the_users_is_refused(
     with pytest.raises(web.HTTPError):
         await make(tmp_path, options=options).start()
     assert not (tmp_path / "homes").exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "starts"),
+    [
+        ("http://0.0.0.0:8000/", False),
+        ("http://:8000/", False),
+        ("https://hub.example.org/", False),
+        ("http://127.0.0.1:8000/", True),
+        ("http://[::1]:8000/hubs/", True),
+    ],
+)
+async def test_no_server_starts_on_a_hub_that_its_command_line_put_beyond_loopback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, starts: bool
+) -> None:
+    monkeypatch.setattr(JupyterHub, "initialized", lambda: True)
+    monkeypatch.setattr(JupyterHub, "instance", lambda: SimpleNamespace(bind_url=address))
+    # With these options it goes no further.
+    with pytest.raises(web.HTTPError) as refusal:
+        await make(tmp_path, options={"size": "huge"}).start()
+    assert ("which others can reach" not in str(refusal.value)) is starts
 
 
 @pytest.mark.parametrize("what", ["a file", "a folder"])

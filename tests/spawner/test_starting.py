@@ -90,6 +90,7 @@ class Cluster:
 @pytest.fixture(autouse=True)
 def _in_no_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(kubernetes, "_LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(kubernetes, "_FAULT_SECONDS", 0.001)
     # On a machine that is busy a test may take longer than a pod may stay unseen.
     monkeypatch.setattr(kubernetes, "_UNSEEN_SECONDS", 600)
     yield

@@ -11,6 +11,7 @@ import pytest
 from tests.kubernetes.cluster import Cluster
 from tests.kubernetes.kubectl import Kubectl
 from tests.kubernetes.research_hub import Images
+from tests.stack import until
 
 NAMESPACE = "looking"
 
@@ -30,9 +31,9 @@ def environment(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> d
     return {"KUBECONFIG": str(kubeconfig), "PATH": path}
 
 
-def check(image: str, environment: dict[str, str]) -> tuple[int, list[str]]:
-    """Return the exit code, and the lines that the command prints."""
-    done = subprocess.run(
+def checked(image: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Return how the command ended, and what it wrote."""
+    return subprocess.run(
         [
             *(sys.executable, "-m", "scalablehub", "check", "--image", image, "--using", "kubectl"),
             *("--jupyterhub", "5.5.0", "--dask-gateway", "2026.3.0"),
@@ -43,6 +44,11 @@ def check(image: str, environment: dict[str, str]) -> tuple[int, list[str]]:
         env=os.environ | environment,
         timeout=120,
     )
+
+
+def check(image: str, environment: dict[str, str]) -> tuple[int, list[str]]:
+    """Return the exit code, and the lines that the command prints."""
+    done = checked(image, environment)
     assert not done.stderr, done.stderr
     return done.returncode, done.stdout.splitlines()
 
@@ -68,3 +74,12 @@ def test_an_image_without_what_servers_need_is_told_so(
     assert set(subjects(lines, "missing")) == {"jupyter-server", "dask", "distributed", "dask-gateway"}, lines
     assert lines[-1].startswith("The hub cannot use it: ")
     assert kubectl.list("pods", NAMESPACE) == []
+
+
+def test_an_image_that_is_not_there_is_told_soon_and_leaves_nothing(
+    environment: dict[str, str], kubectl: Kubectl
+) -> None:
+    done = checked("localhost/none:1", environment)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("scalablehub: 'localhost/none:1' cannot be pulled: ")
+    until(lambda: kubectl.list("pods", NAMESPACE) == [], "the pod is gone", 60)
