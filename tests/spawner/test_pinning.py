@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import html
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,6 +104,16 @@ async def test_an_image_of_ones_own_that_nobody_measured_starts_only_where_that_
     with pytest.raises(web.HTTPError) as refusal:
         await spawner.load_user_options()
     assert refusal.value.status_code == 503
+
+
+async def test_credentials_that_cannot_be_read_any_more_leave_the_page_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spawner, _ = make(monkeypatch, 5, "geo")
+    monkeypatch.setattr(ScalableKubeSpawner, "image_finder", None)
+    spawner.registry_credentials = str(tmp_path / "gone")
+    assert await spawner.readiness() == {}
+    assert f"{tmp_path}/gone: No such file or directory; it needs 'auths'." in caplog.text
 
 
 async def test_a_digest_that_the_user_named_stays(monkeypatch: pytest.MonkeyPatch) -> None:
