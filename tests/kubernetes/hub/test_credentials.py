@@ -214,7 +214,7 @@ def test_the_token_ends_with_its_server(alice: Person, hub: ResearchHub) -> None
     assert ask(alice, "/whoami", Authorization=token)[1]["user"] == "carol"
     carol.stop_server()
     until(
-        lambda: code(ask(alice, "/aws/credentials", Authorization=token))[0] == 401,
+        lambda: ask(alice, "/aws/credentials", Authorization=token)[0] == 401,
         "the token of a stopped server is refused",
         10,
     )
