@@ -199,7 +199,7 @@ class Image(Entry):
     prefix: str | None = Field(
         None,
         description="Folder of a Python environment, for a hub on one machine; "
-        "'this-environment' is the hub's own.",
+        "'this-environment' is the hub's own. A relative one begins where the hub was started.",
     )
     interfaces: tuple[Name, ...] | None = Field(
         None, description="Names of the interfaces it has. Default: all of them."
