@@ -71,6 +71,7 @@ class DescriptionSource(LoggingConfigurable):
         self._hash = ""
         self._description: Description | None = None
         self._known = asyncio.Event()
+        self._news = asyncio.Event()
         self._heard: float | None = None
         self._session: aiohttp.ClientSession | None = None
         self._asking: asyncio.Task[None] | None = None
@@ -102,6 +103,11 @@ class DescriptionSource(LoggingConfigurable):
     async def first(self) -> Description:
         """Return the description once there is one."""
         await self._known.wait()
+        return self.current()
+
+    async def news(self) -> Description:
+        """Return the description once it is another than it is now."""
+        await self._news.wait()
         return self.current()
 
     def current(self) -> Description:
@@ -178,6 +184,8 @@ class DescriptionSource(LoggingConfigurable):
         self._note(State.GOOD)
         if changed:
             self.log.info("The hub's description is now %s", new[:12])
+            self._news.set()
+            self._news = asyncio.Event()
 
     def _note(self, state: State, said: str = "") -> None:
         """Keep the state; log it if it is news."""

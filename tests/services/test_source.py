@@ -71,6 +71,17 @@ async def test_what_changed_is_known_after_the_next_question(hub: Hub, start: St
     assert source.current().dask.max_workers == 7
 
 
+async def test_who_waits_for_news_hears_of_what_changed_and_of_nothing_else(hub: Hub, start: Start) -> None:
+    hub.describes(described())
+    source = await start()
+    news = asyncio.create_task(source.news())
+    await source.refresh()
+    assert not news.done()
+    hub.describes(described(**OTHER))
+    await source.refresh()
+    assert (await asyncio.wait_for(news, 10)).dask.max_workers == 7
+
+
 async def test_what_did_not_change_is_not_sent_again(hub: Hub, start: Start) -> None:
     name = hub.describes(described())
     source = await start()

@@ -28,7 +28,7 @@ _Result = TypeVar("_Result")
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Serve until `stop` is set, once the hub has told its description.
+    """Serve until `stop` is set, once the hub has told its description; anew when it has other credentials.
 
     Raises:
         OSError: the address is taken.
@@ -43,30 +43,47 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     )
     await source.start()
     try:
-        description = await _unless(stop, source.first())
-        if description is None:
-            return
-        credentials = description.credentials
-        if credentials is None:
-            raise SettingsError("The hub's description has no 'credentials': there is nothing to do here.")
-        async with _identity(settings, credentials) as identity:
-            limits = Limits.of(settings.key_seconds)
-            service = Service(
-                identity,
-                source.current,
-                s3=_s3(credentials.s3, settings, limits) if credentials.s3 else None,
-                google=_google(credentials.google, limits) if credentials.google else None,
-                host=settings.host,
-                port=settings.port,
-                prefix=settings.prefix,
-                on_loopback=settings.namespaces is None,
-            )
-            await service.start()
-            log.info("Giving keys at port %s", service.port)
-            await stop.wait()
-            await service.close()
+        while not stop.is_set() and (description := await _unless(stop, source.first())) is not None:
+            if description.credentials is None:
+                raise SettingsError(
+                    "The hub's description has no 'credentials': there is nothing to do here."
+                )
+            await _serve(description.credentials, source, settings, stop)
     finally:
         await source.stop()
+
+
+async def _serve(
+    credentials: Credentials, source: DescriptionSource, settings: Settings, stop: asyncio.Event
+) -> None:
+    """Serve with these credentials as long as the hub has them."""
+    async with _identity(settings, credentials) as identity:
+        limits = Limits.of(settings.key_seconds)
+        service = Service(
+            identity,
+            source.current,
+            s3=_s3(credentials.s3, settings, limits) if credentials.s3 else None,
+            google=_google(credentials.google, limits) if credentials.google else None,
+            host=settings.host,
+            port=settings.port,
+            prefix=settings.prefix,
+            on_loopback=settings.namespaces is None,
+        )
+        await service.start()
+        log.info("Giving keys at port %s", service.port)
+        try:
+            if await _unless(stop, _others(source, credentials)):
+                log.info("The hub's description has other credentials; beginning anew with them")
+        finally:
+            await service.close()
+
+
+async def _others(source: DescriptionSource, credentials: Credentials) -> bool:
+    """Return once the hub has other credentials."""
+    description = source.current()
+    while description.credentials == credentials:
+        description = await source.news()
+    return True
 
 
 def _s3(keys: S3Credentials, settings: Settings, limits: Limits) -> Desk:

@@ -151,6 +151,7 @@ def _network_policies(values: Values, namespace: str) -> list[Manifest]:
         rules: list[Any] = values.get(section, {}).get("networkPolicy", {}).get(direction, [])
         return rules
 
+    from_proxy = values["proxy"]["chp"].get("networkPolicy", {}).get("egress", [])
     servers = policy(
         "singleuser",
         [may("singleuser", "notebook-port"), *added("singleuser", "ingress")],
@@ -165,9 +166,9 @@ def _network_policies(values: Values, namespace: str) -> list[Manifest]:
     # The release is not a label of servers.
     servers["spec"]["podSelector"]["matchLabels"] = {"app": "jupyterhub", "component": "singleuser-server"}
     return [
-        policy("hub", [may("hub", "http"), *added("hub", "ingress")], [anywhere]),
+        policy("hub", [may("hub", "http"), *added("hub", "ingress")], [anywhere, *added("hub", "egress")]),
         # Who comes from outside comes to the public port, whatever it is.
-        policy("proxy", [{"ports": [{"port": "http"}]}, may("proxy-api", "api")], [anywhere]),
+        policy("proxy", [{"ports": [{"port": "http"}]}, may("proxy-api", "api")], [anywhere, *from_proxy]),
         servers,
     ]
 

@@ -4,7 +4,6 @@
   const told = document.getElementById('freshness');
   const here = document.querySelector('main').dataset.here;
   const say = words => { if (told.textContent !== words) told.textContent = words; };
-  let stale = false;
 
   const put = page => {
     for (const place of document.querySelectorAll('[data-live]')) {
@@ -22,18 +21,22 @@
     if (document.hidden) return;
     try {
       const answer = await fetch(here, { redirect: 'manual', headers: { Accept: 'text/html' } });
-      if (answer.type === 'opaqueredirect') { stale = true; say('You are signed out. Reload this page to sign in.'); return; }
+      if (answer.type === 'opaqueredirect') {
+        // Each look would begin another sign-in, and leave another cookie.
+        clearInterval(looking);
+        document.removeEventListener('visibilitychange', look);
+        say('You are signed out. Reload this page to sign in.');
+        return;
+      }
       if (!answer.ok) throw new Error(answer.status);
       put(new DOMParser().parseFromString(await answer.text(), 'text/html'));
       say(`Up to date; looks again every ${SECONDS} seconds.`);
-      stale = false;
     } catch {
-      stale = true;
       say('This may be out of date: there is no answer just now. It is asked again every few seconds.');
     }
   };
 
   say(`Up to date; looks again every ${SECONDS} seconds.`);
-  setInterval(look, SECONDS * 1000);
+  const looking = setInterval(look, SECONDS * 1000);
   document.addEventListener('visibilitychange', look);
 })();
