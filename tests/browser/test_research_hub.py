@@ -166,3 +166,38 @@ def test_a_start_that_takes_long_says_what_starts_and_what_one_can_do(page: Page
     expect(page.get_by_text("to choose something else, stop it first")).to_be_visible()
     expect(page.locator("#progress-message[role=status]")).to_have_count(1)
     page.get_by_role("button", name="Stop Server").click()
+    expect(page.get_by_role("heading", name="Start your server")).to_be_visible(timeout=30_000)
+    assert servers(stack, "grace") == {}
+
+
+def test_back_from_a_start_leads_to_a_page_that_can_start(page: Page, stack: Stack) -> None:
+    opened(page, stack, "erin")
+    choice(page, "Environment", "Genomics").check()
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.get_by_role("heading", name="Your server starts")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible()
+    page.go_forward()
+    page.get_by_role("button", name="Stop Server").click()
+    expect(page.get_by_role("heading", name="Start your server")).to_be_visible(timeout=30_000)
+
+
+def test_stopping_a_named_server_that_starts_leaves_the_default_one_alone(page: Page, stack: Stack) -> None:
+    frank = stack.sign_in("frank")
+    frank.start_server({"image": "climate"})
+    sign_in(page, stack, "frank")
+    page.wait_for_url("**/user/frank/**")
+    page.goto(f"{stack.url}hub/spawn/frank/extra")
+    choice(page, "Environment", "Genomics").check()
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.get_by_role("heading", name="Your server starts")).to_be_visible()
+    page.get_by_role("button", name="Stop Server").click()
+    expect(page.get_by_role("heading", name="Start your server")).to_be_visible(timeout=30_000)
+    assert servers(stack, "frank") == {"": True}
+    frank.stop_server()
+
+
+def servers(stack: Stack, name: str) -> dict[str, bool]:
+    """Return of each server of a user that starts or runs whether it is ready."""
+    model = stack.sign_in(name).call("GET", f"hub/api/users/{name}")[1]
+    return {server: found["ready"] for server, found in model["servers"].items() if not found["stopped"]}
