@@ -170,16 +170,13 @@ def test_a_start_that_takes_long_says_what_starts_and_what_one_can_do(page: Page
     assert servers(stack, "grace") == {}
 
 
-def test_back_from_a_start_leads_to_a_page_that_can_start(page: Page, stack: Stack) -> None:
-    opened(page, stack, "erin")
-    choice(page, "Environment", "Genomics").check()
-    page.get_by_role("button", name="Start", exact=True).click()
-    expect(page.get_by_role("heading", name="Your server starts")).to_be_visible()
-    page.go_back()
-    expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible()
-    page.go_forward()
-    page.get_by_role("button", name="Stop Server").click()
-    expect(page.get_by_role("heading", name="Start your server")).to_be_visible(timeout=30_000)
+def test_a_page_that_the_browser_kept_as_it_was_left_is_had_anew(spawn_page: Page) -> None:
+    spawn_page.evaluate("window.left = true")
+    with spawn_page.expect_navigation():
+        # As after Back; this browser is told to keep no pages.
+        spawn_page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
+    assert spawn_page.evaluate("window.left") is None
+    expect(spawn_page.get_by_role("button", name="Start", exact=True)).to_be_visible()
 
 
 def test_stopping_a_named_server_that_starts_leaves_the_default_one_alone(page: Page, stack: Stack) -> None:
