@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.cookiejar import CookieJar
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.error import HTTPError
@@ -28,15 +29,22 @@ from scalablehub.local.layout import MARK
 READY = re.compile(r"Your research hub is ready:\s+(\S+)")
 
 _Found = TypeVar("_Found")
+_PORTS = count(os.getpid())
 _CLIENT_MARK = "SCALABLEHUB_TEST_CLIENT"
 _HUB_MARK = "SCALABLEHUB_TEST_HUB"
 
 
 def free_port() -> int:
-    """Return a loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback port that was free a moment ago.
+
+    It is none of those that the kernel gives to whoever asks for any, nor of tests that run beside.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    while True:
+        port = 20_000 + worker % 4 * 3_000 + next(_PORTS) % 3_000
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def until(
@@ -267,6 +275,15 @@ class Client:
         status, answer = self.call("DELETE", where)
         assert status in (202, 204), (status, answer)
         until(lambda: not self.find_server(server), f"the server of {self.name} ends")
+        # The hub finds out some seconds later, and starts no other before.
+        until(lambda: server not in self.servers(), f"the hub knows that the server of {self.name} ended")
+
+    def servers(self) -> dict[str, Any]:
+        """Return the hub's models of the user's servers, by their names."""
+        status, model = self.call("GET", f"hub/api/users/{self.name}")
+        assert status == 200, (status, model)
+        servers: dict[str, Any] = model["servers"]
+        return servers
 
     def find_server(self, server: str = "") -> list[psutil.Process]:
         """Return the server's process, or nothing."""
@@ -427,8 +444,9 @@ def running_stack(
     finally:
         if stack.process.poll() is None:
             stack.stop()
-        left = stack.everything()
-        words = [f"{process.pid}: {' '.join(process.cmdline())}" for process in left if process.is_running()]
-        for process in left:
-            process.kill()
+        words = []
+        for process in stack.everything():
+            with suppress(psutil.NoSuchProcess):  # one that ended just now
+                words.append(f"{process.pid}: {' '.join(process.cmdline())}")
+                process.kill()
         assert not words, f"left running: {words}"

@@ -14,7 +14,7 @@ import yaml
 from playwright.sync_api import Browser, BrowserContext, Error, Page, expect, sync_playwright
 
 from tests.browser.steps import PATIENCE_MS, find_chromium, launch
-from tests.stack import Stack, running_stack
+from tests.stack import Stack, running_stack, until
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 PEOPLE = ("carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy", "kate", "mallory", "mia")
@@ -121,3 +121,4 @@ def stop_servers(stack: Stack) -> Iterator[None]:
     admin = stack.sign_in("admin")
     for user in admin.call("GET", "hub/api/users?state=active")[1]:
         admin.call("DELETE", f"hub/api/users/{user['name']}/server")
+    until(lambda: not admin.call("GET", "hub/api/users?state=active")[1], "all servers have ended")

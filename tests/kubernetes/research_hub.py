@@ -364,6 +364,12 @@ class Person:
         status, answer = self.call("DELETE", self._where(server))
         assert status in (202, 204, 404), (status, answer)
         until(lambda: self.find_pod(server) is None, f"the pod of {self.name} ends", 90)
+        # The hub finds out a moment later, and starts no other before.
+        until(lambda: self._is_over(server), f"the hub knows that the server of {self.name} ended", 60)
+
+    def _is_over(self, server: str) -> bool:
+        status, model = self.call("GET", f"hub/api/users/{_quoted(self.name)}")
+        return status == 404 or (status == 200 and server not in model["servers"])
 
     def find_pod(self, server: str = "") -> dict[str, Any] | None:
         """Return the server's pod, found by the names in its annotations."""

@@ -244,9 +244,15 @@ def reaches(kubectl: Kubectl, who: str) -> bool:
     name, _, what = who.partition(" to ")
     namespace = RESTRICTED if name == "foreigner" else NAMESPACE
     place = _api(kubectl) if what else f"{address(kubectl, 'server')}:8080"
-    said = kubectl("exec", "-n", namespace, name, "--", "probe", "reach", place, check=False)
     # Who asks a service's address gets no answer.
-    return {"reached\n": True, "refused\n": False, "silent\n": False}[said]
+    told = {"reached\n": True, "refused\n": False, "silent\n": False}
+    probe = ("exec", "-n", namespace, name, "--", "probe", "reach", place)
+
+    def asked() -> str:
+        said = kubectl(*probe, check=False)
+        return said if said in told else ""
+
+    return told[until(asked, "the probe says it", 60)]
 
 
 def _api(kubectl: Kubectl) -> str:

@@ -19,7 +19,7 @@ from tests.keys import FOREIGN, KEY_SECONDS, START, STOP, TOKEN, TURNS, WRITE, Z
 from tests.services.credentials.versitygw import VersityGW
 from tests.stack import Client, Stack, call, running_stack, until
 
-pytestmark = [pytest.mark.stack, pytest.mark.once, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.stack, pytest.mark.once, pytest.mark.timeout(1200)]
 
 HUB = Path(__file__).parents[2] / "scalablehub" / "local" / "hub.yaml"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from tests.kubernetes.research_hub import HUB, ResearchHub
@@ -27,8 +27,14 @@ def changed(hub: ResearchHub, changes: dict[str, Any], *, wait: bool = True) -> 
 
 def until_signed_in(hub: ResearchHub) -> None:
     """Wait until the proxy leads to the hub of this moment."""
-    url = f"{hub.url}hub/api/"
-    until(lambda: call("GET", url)[0] == 200, "the hub answers through the proxy", 60)
+    until(lambda: answers(f"{hub.url}hub/api/"), "the hub answers through the proxy", 60)
+
+
+def answers(url: str, status: int = 200) -> bool:
+    """Return whether somebody answers at an address, and so."""
+    with suppress(OSError):
+        return call("GET", url)[0] == status
+    return False
 
 
 def pod_of_hub(hub: ResearchHub) -> str:

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from tests.kubernetes.hub.changes import answers
 from tests.kubernetes.hub.clusters import START, STOP, computes, no_pods_left
 from tests.kubernetes.hub.descriptions import at_the_gateway, hash_at_the_hub
 from tests.kubernetes.research_hub import Person, ResearchHub
-from tests.stack import call, until
+from tests.stack import until
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def _upgrade(hub: ResearchHub) -> None:
     hub.upgrade_hub()
     # A proxy that goes on has the routes of before; the hub sets them right when it asks for activity.
     where = f"{hub.url}services/dask-gateway/api/v1/clusters/"
-    until(lambda: call("GET", where)[0] == 401, "the service is found at its new place", 90)
+    until(lambda: answers(where, 401), "the service is found at its new place", 90)
 
 
 @pytest.fixture(scope="module")

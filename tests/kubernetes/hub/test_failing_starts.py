@@ -36,7 +36,8 @@ def test_a_start_that_cannot_work_says_why(
     assert told is not None
     assert words in told
     assert time.monotonic() - begun < seconds
-    assert carol.find_pod() is None or carol.pod()["metadata"].get("deletionTimestamp")
+    pod = carol.find_pod()
+    assert pod is None or pod["metadata"].get("deletionTimestamp")
     carol.start_server({"size": "small", "image": "pangeo"})
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.kubernetes.cluster import Cluster
-from tests.kubernetes.hub.changes import changed
+from tests.kubernetes.hub.changes import answers, changed
 from tests.kubernetes.hub.clusters import uids
 from tests.kubernetes.kubectl import Kubectl
 from tests.kubernetes.research_hub import HUB, Person, ResearchHub
@@ -38,7 +38,7 @@ def hasty_hub(hub: ResearchHub, alice: Person) -> Iterator[ResearchHub]:
 def erin(hasty_hub: ResearchHub) -> Iterator[Person]:
     person = hasty_hub.sign_in("erin")
     yield person
-    until(lambda: _answers(hasty_hub), "the hub answers", 120)
+    until(lambda: answers(f"{hasty_hub.url}hub/api/"), "the hub answers", 120)
     for server in ("", "homeless", GHOST):
         person.stop_server(server)
 
@@ -167,6 +167,7 @@ def _last_words(kubectl: Kubectl) -> list[str]:
     return []
 
 
+@pytest.mark.timeout(900)
 def test_servers_outlive_an_api_server_that_is_away(
     alice: Person, erin: Person, own_cluster: Cluster, hasty_hub: ResearchHub
 ) -> None:
@@ -194,7 +195,7 @@ def test_servers_outlive_an_api_server_that_is_away(
             own_cluster.stop(part)
             own_cluster.start(part)
     # Until its kubelet is heard again the cluster takes its only machine for lost, with the proxy on it.
-    until(lambda: _answers(hasty_hub), "the hub answers", 120)
+    until(lambda: answers(f"{hasty_hub.url}hub/api/"), "the hub answers", 120)
     until(lambda: _starts(erin), "erin's server starts", 180)
     assert alice.call("GET", "hub/api/users/alice")[1]["servers"][""]["ready"] is True
     assert alice.call("GET", "user/alice/api/contents")[0] == 200
@@ -202,14 +203,10 @@ def test_servers_outlive_an_api_server_that_is_away(
 
 def _starts(person: Person) -> bool:
     with suppress(OSError):
-        servers = person.call("GET", f"hub/api/users/{person.name}")[1]["servers"]
-        return bool(servers.get("", {}).get("ready")) or person.try_server({"size": "small"}) is None
-    return False
-
-
-def _answers(hub: ResearchHub) -> bool:
-    with suppress(OSError):
-        return call("GET", f"{hub.url}hub/api/")[0] == 200
+        status, model = person.call("GET", f"hub/api/users/{person.name}")
+        if status == 200 and model["servers"].get("", {}).get("ready"):
+            return True
+        return status == 200 and person.try_server({"size": "small"}) is None
     return False
 
 

@@ -18,11 +18,13 @@ def kill(kubectl: Kubectl, namespace: str, selector: str, pattern: str) -> None:
     program = (
         "import os, pathlib, signal\n"
         "for folder in pathlib.Path('/proc').glob('[0-9]*'):\n"
-        "    line = (folder / 'cmdline').read_bytes().replace(b'\\0', b' ').decode()\n"
+        "    try: line = (folder / 'cmdline').read_bytes().replace(b'\\0', b' ').decode()\n"
+        "    except OSError: continue\n"
         f"    if {pattern!r} in line and int(folder.name) != os.getpid() and ' - ' not in line:\n"
-        "        os.kill(int(folder.name), signal.SIGKILL); print('killed', line)\n"
+        "        print('killed', line, flush=True); os.kill(int(folder.name), signal.SIGKILL)\n"
     )
-    said = kubectl.execute(pod["metadata"]["name"], namespace, "python3", "-c", program)
+    # The container, and this program with it, may end with the process.
+    said = kubectl.execute(pod["metadata"]["name"], namespace, "python3", "-c", program, check=False)
     assert "killed" in said, f"nothing like {pattern} in {pod['metadata']['name']}"
 
 
