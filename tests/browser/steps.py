@@ -7,6 +7,8 @@ import shutil
 
 from playwright.sync_api import Browser, BrowserType, Locator, Page, TimeoutError
 
+from scalablehub.description.units import format_cores
+from scalablehub.local.machine import measure_machine
 from tests.stack import Stack
 
 CLUSTERS = "services/dask-gateway/"
@@ -125,3 +127,8 @@ def open_dask_panel(page: Page) -> Locator:
     if not box.is_visible():
         page.get_by_role("tab", name="Dask").click()
     return box
+
+
+def part_of_this_machine(parts: int) -> str:
+    """Return the cores of one of so many parts of this machine, as the page writes them."""
+    return format_cores(measure_machine().cores / parts)

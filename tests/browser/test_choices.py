@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import NewPage
 from tests.browser.contrast import least_contrast
-from tests.browser.steps import choice, sign_in, start
+from tests.browser.steps import choice, part_of_this_machine, sign_in, start
 from tests.stack import Stack, running_stack, until
 
 HUB = Path(__file__).parents[2] / "scalablehub" / "local" / "hub.yaml"
@@ -73,8 +73,8 @@ def test_the_line_that_sums_up_follows_the_choice(spawn_page: Page) -> None:
     choice(spawn_page, "Size", "Standard ½").check()
     choice(spawn_page, "Interface", "Jupyter Notebook").check()
     assert re.fullmatch(
-        r"1 core, [\d.]+ GB, Jupyter Notebook, The environment of this hub; about \$0\.10/h; "
-        r"starts in seconds",
+        rf"{part_of_this_machine(2)}, [\d.]+ GB, Jupyter Notebook, The environment of this hub; "
+        r"about \$0\.10/h; starts in seconds",
         summary(spawn_page),
     )
 
@@ -121,7 +121,7 @@ def test_a_link_without_javascript_selects_too(new_page: NewPage, stack: Stack) 
     page = signed_in(new_page(java_script_enabled=False), stack, "alice")
     page.goto(f"{stack.url}hub/spawn?size=machine-1-2&image=this-environment")
     expect(choice(page, "Size", "Standard ½")).to_be_checked()
-    assert summary(page).startswith("1 core, ")
+    assert summary(page).startswith(f"{part_of_this_machine(2)}, ")
 
 
 def test_a_choice_that_a_link_made_starts(page: Page, stack: Stack) -> None:
