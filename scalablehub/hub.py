@@ -18,6 +18,7 @@ from traitlets.config import Config
 from traitlets.config.loader import LazyConfigValue
 from traitlets.utils.importstring import import_item
 
+from scalablehub.configured import values_of
 from scalablehub.description import (
     Credentials,
     Description,
@@ -55,7 +56,7 @@ def read_description(c: Config) -> Description:
     Raises:
         DescriptionError: it cannot be used; the error names each place.
     """
-    written = _written(c.ScalableHub)
+    written = values_of(c.ScalableHub)
     if written.get("enabled") is False:
         return Description(enabled=False)
     return load_description(written)
@@ -87,7 +88,7 @@ def configure_authenticator(c: Config) -> None:
         return
     from scalablehub.signing_in import provider_class  # noqa: PLC0415 (oauthenticator may not be installed)
 
-    hub = _written(c.JupyterHub)
+    hub = values_of(c.JupyterHub)
     authenticator = provider_class(hub.get("authenticator_class"))
     if hub.get("load_groups"):
         raise PublicError(
@@ -96,7 +97,7 @@ def configure_authenticator(c: Config) -> None:
             "remove ScalableHub.groups.",
             500,
         )
-    if not os.environ.get("JUPYTERHUB_CRYPT_KEY") and not _written(c.CryptKeeper).get("keys"):
+    if not os.environ.get("JUPYTERHUB_CRYPT_KEY") and not values_of(c.CryptKeeper).get("keys"):
         raise PublicError(
             "no-crypt-key",
             "ScalableHub.groups needs a key to keep what the identity provider says: set the environment "
@@ -226,7 +227,7 @@ def configure_credentials(c: Config) -> None:
             "command": [sys.executable, "-m", "scalablehub.services.credentials"],
             "environment": _of_cloud(os.environ) | _static_key(c, credentials),
         }
-        if not _written(c.ScalableLocalSpawner).get("tokens"):
+        if not values_of(c.ScalableLocalSpawner).get("tokens"):
             raise PublicError(
                 "tokens-folder",
                 "ScalableLocalSpawner.tokens is not set: write the folder for the tokens with which servers "
@@ -261,7 +262,7 @@ def configure(c: Config) -> None:
 
 
 def _our_spawner(c: Config) -> Any:
-    configured = _written(c.JupyterHub).get("spawner_class")
+    configured = values_of(c.JupyterHub).get("spawner_class")
     if configured is None:
         return LOCAL_SPAWNER
     name = configured if isinstance(configured, str) else f"{configured.__module__}.{configured.__qualname__}"
@@ -279,7 +280,7 @@ def _our_spawner(c: Config) -> Any:
 
 def _require_registry_credentials(c: Config) -> None:
     """Refuse a file of credentials that cannot be read: no start and no page could say so later."""
-    if path := _written(c.ScalableKubeSpawner).get("registry_credentials"):
+    if path := values_of(c.ScalableKubeSpawner).get("registry_credentials"):
         from scalablehub.registry import read_docker_config  # noqa: PLC0415 (needs aiohttp)
 
         read_docker_config(Path(path))
@@ -287,7 +288,7 @@ def _require_registry_credentials(c: Config) -> None:
 
 def _lead_to_clusters(c: Config, dask: Dask) -> None:
     """Tell servers in Kubernetes where the dask-gateway service and the schedulers are."""
-    hub = _written(c.JupyterHub)
+    hub = values_of(c.JupyterHub)
     base = "/" + str(hub.get("base_url") or urlsplit(str(hub.get("bind_url", ""))).path).strip("/")
     service = f"{base.rstrip('/')}/services/{SERVICE}"
     _fill(
@@ -323,12 +324,12 @@ def _ancestry(spawner: object) -> set[str]:
 
 def _keep_to_loopback(c: Config) -> None:
     """Refuse a hub that others can reach while its servers have no isolation from each other."""
-    hub = _written(c.JupyterHub)
+    hub = values_of(c.JupyterHub)
     if "bind_url" not in hub and "ip" not in hub:
         c.JupyterHub.ip = "127.0.0.1"
     addresses = {"JupyterHub.bind_url": urlsplit(hub["bind_url"]).hostname} if "bind_url" in hub else {}
     for section in ("JupyterHub", "Spawner", "LocalProcessSpawner", "ScalableLocalSpawner"):
-        if "ip" in (written := _written(c.get(section, {}))):
+        if "ip" in (written := values_of(c.get(section, {}))):
             addresses[f"{section}.ip"] = written["ip"]
     for place, address in addresses.items():
         require_loopback(place, address)
@@ -365,7 +366,7 @@ def _static_key(c: Config, credentials: Credentials) -> dict[str, str]:
     keys = {
         endpoint: key
         for section in ("ChoosingSpawner", "ScalableLocalSpawner")
-        for endpoint, key in _written(c.get(section, {})).get("bucket_keys", {}).items()
+        for endpoint, key in values_of(c.get(section, {})).get("bucket_keys", {}).items()
     }
     key = keys.get(credentials.s3.endpoint or "")
     if key is None:
@@ -416,7 +417,7 @@ def _keep_pages_from_openers(c: Config) -> None:
     All have one origin, unless the hub gives them domains of their own. JupyterHub refuses frames and
     requests; a window is cut off from its opener by the header.
     """
-    settings = _written(c.JupyterHub).get("tornado_settings") or {}
+    settings = values_of(c.JupyterHub).get("tornado_settings") or {}
     headers = dict(settings.get("headers") or {})
     if _OPENER_POLICY.lower() not in map(str.lower, headers):
         changed = {"headers": headers | {_OPENER_POLICY: "same-origin"}}
@@ -442,21 +443,6 @@ def _add_pages(c: Config) -> None:
         c.JupyterHub.template_paths = [*paths, str(PAGES)]
     else:
         c.JupyterHub.template_paths.prepend([str(PAGES)])
-
-
-def _written(section: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what somebody set in a section: plain values, and what lazy dicts were updated with.
-
-    traitlets makes a lazy value of every key that is only looked at, and one that was resolved forgets what
-    is added to it later; so they are read, never resolved.
-    """
-    written = {}
-    for key, value in section.items():
-        if not isinstance(value, LazyConfigValue):
-            written[key] = value
-        elif "update" in (changes := value.to_dict()):
-            written[key] = changes["update"]
-    return written
 
 
 def _items(section: Config, key: str) -> list[Any]:
@@ -501,7 +487,7 @@ def _fill(present: dict[str, Any], gaps: Mapping[str, Any]) -> None:
 
 def _fill_unset(section: Config, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
-        if name not in _written(section):
+        if name not in values_of(section):
             section[name] = value
 
 

@@ -8,8 +8,8 @@ from jupyterhub import orm
 from jupyterhub.handlers.base import BaseHandler
 from jupyterhub.scopes import needs_scope
 from tornado import web
-from traitlets.config.loader import LazyConfigValue
 
+from scalablehub.configured import values_of
 from scalablehub.decisions import User, decide, explain
 from scalablehub.description import Description
 
@@ -29,7 +29,7 @@ class SeeAsHandler(BaseHandler):  # type: ignore[misc]
         known = orm.User.find(self.db, name) if name else None
         groups = {group.name for group in known.groups} if known is not None else set()
         description = self._description()
-        lacks = _written(self.settings["config"].ChoosingSpawner.get("lacks"))
+        lacks = values_of(self.settings["config"].ChoosingSpawner).get("lacks") or {}
         rows = None
         if name:
             user = User(name, frozenset(groups | extra), admin=bool(known and known.admin))
@@ -51,11 +51,6 @@ class SeeAsHandler(BaseHandler):  # type: ignore[misc]
         if not isinstance(description, Description):
             raise web.HTTPError(404, "This hub has no description: its spawner is not scalablehub's.")
         return description
-
-
-def _written(value: Any) -> dict[str, str]:
-    """Return a dict of the configuration, also one that was only added to."""
-    return dict((value.get_value({}) if isinstance(value, LazyConfigValue) else value) or {})
 
 
 def _groups_of(description: Description) -> set[str]:

@@ -22,7 +22,7 @@ from scalablehub.description.credentials import Credentials
 from scalablehub.description.entry import Entry, Groups, Name
 from scalablehub.description.grouping import GROUPING_PATTERNS, Grouping
 from scalablehub.description.section import Section, finite
-from scalablehub.description.units import Bytes, Cores, Seconds, Share, SomeBytes, SomeCores
+from scalablehub.description.units import Bytes, Cores, Price, Seconds, Share, SomeBytes, SomeCores
 from scalablehub.errors import shown
 
 OWN_IMAGE = "own"
@@ -125,9 +125,7 @@ class NodePool(Section):
         "and the share's, such as 'highmem-1-4'. Default: halves down to one core, where no size names the "
         "pool. An empty list is no ladder.",
     )
-    price: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
-        None, description="Price of one node per hour, in `currency`."
-    )
+    price: Price | None = Field(None, description="Price of one node per hour, in `currency`.")
     spot: bool = Field(False, description="Whether the cloud may take its nodes back at any time.")
     max_nodes: Annotated[int, Field(ge=1)] | None = Field(None, description="Most nodes that it can have.")
     startup: Seconds | None = Field(
@@ -161,7 +159,7 @@ class Size(Entry):
     gpus: Annotated[int, Field(ge=0)] | None = Field(
         None, description="GPUs. Default: the share of its node's, and none beside 'cores'."
     )
-    price: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+    price: Price | None = Field(
         None, description="Price per hour, in `currency`. Default: its part of the node's."
     )
     hidden: bool = Field(
@@ -271,7 +269,7 @@ class GroupCap(Section):
     cores: Cores | None = Field(None, description="Most cores.")
     memory: Bytes | None = Field(None, description="Most memory, such as '64G'.")
     gpus: Annotated[int, Field(ge=0)] | None = Field(None, description="Most GPUs.")
-    price: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+    price: Price | None = Field(
         None, description="Highest price per hour, in `currency`. A size without a price costs nothing."
     )
 

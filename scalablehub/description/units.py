@@ -9,7 +9,7 @@ import re
 from fractions import Fraction
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from scalablehub.errors import shown
 
@@ -129,3 +129,4 @@ Cores = Annotated[float, BeforeValidator(parse_cores)]
 SomeBytes = Annotated[Bytes, AfterValidator(_more_than_nothing)]
 SomeCores = Annotated[Cores, AfterValidator(_more_than_nothing)]
 Share = Annotated[str, BeforeValidator(parse_share)]
+Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]

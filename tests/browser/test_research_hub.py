@@ -196,5 +196,4 @@ def test_stopping_a_named_server_that_starts_leaves_the_default_one_alone(page: 
 
 def servers(stack: Stack, name: str) -> dict[str, bool]:
     """Return of each server of a user that starts or runs whether it is ready."""
-    model = stack.sign_in(name).call("GET", f"hub/api/users/{name}")[1]
-    return {server: found["ready"] for server, found in model["servers"].items() if not found["stopped"]}
+    return {server: model["ready"] for server, model in stack.sign_in(name).servers().items()}

@@ -241,3 +241,16 @@ async def store(place: Place, gateway: VersityGW) -> Place:
         Versity(gateway.iam_endpoint, keys=gateway.keys), buckets_at(gateway.endpoint), Limits()
     )
     return place
+
+
+def short_lived(seconds: int) -> Limits:
+    """Return the times of keys that live so long, of which half is handed out."""
+    return Limits(
+        lifetime_seconds=seconds,
+        keep_seconds=seconds // 2,
+        jitter_seconds=0,
+        least_seconds=1,
+        recheck_seconds=0.5,
+        # A store that a busy machine made slow once is asked again before the keys end.
+        failure_seconds=0.5,
+    )

@@ -12,21 +12,12 @@ import asyncio
 import pytest
 
 from scalablehub.services.credentials.backends.versity import Versity
-from scalablehub.services.credentials.vending import Limits
 from tests.clients import S3, script
 from tests.keys import SAY, ZARR
-from tests.services.credentials.conftest import Place, buckets_at
+from tests.services.credentials.conftest import Place, buckets_at, short_lived
 from tests.services.credentials.versitygw import VersityGW
 
-SHORT = Limits(
-    lifetime_seconds=6,
-    keep_seconds=3,
-    jitter_seconds=0,
-    least_seconds=1,
-    recheck_seconds=0.5,
-    # A store that a busy machine made slow once is asked again before the keys end.
-    failure_seconds=0.5,
-)
+SHORT = short_lived(6)
 
 
 @pytest.mark.once

@@ -29,7 +29,7 @@ from tests.clients import GOOGLE, script
 from tests.descriptions import described
 from tests.google_cloud.fake import FakeGoogle
 from tests.google_cloud.stand_in import OWN
-from tests.services.credentials.conftest import Place, running_place, token_of
+from tests.services.credentials.conftest import Place, running_place, short_lived, token_of
 
 PROJECT = "research-hub"
 FLAVOR = {"Metadata-Flavor": "Google"}
@@ -331,15 +331,7 @@ async def test_no_address_with_a_token_is_logged(
 
 # -- the clients
 
-SHORT = Limits(
-    lifetime_seconds=8,
-    keep_seconds=4,
-    jitter_seconds=0,
-    least_seconds=1,
-    recheck_seconds=0.5,
-    # A store that a busy machine made slow once is asked again before the keys end.
-    failure_seconds=0.5,
-)
+SHORT = short_lived(8)
 
 
 @pytest.mark.once
